@@ -1,0 +1,54 @@
+//! The keys that each part of `promote.yaml` may have. `schema.json` has the same, part by part.
+
+/// The keys of one mapping.
+#[derive(Debug)]
+pub(super) struct Keys {
+    pub(super) supported: &'static [&'static str],
+    /// Keys of the design that this version does not know how to obey.
+    pub(super) not_yet: &'static [&'static str],
+}
+
+pub(super) const ROOT: Keys = Keys {
+    supported: &["version", "interval", "git", "registries", "environments", "apps"],
+    not_yet: &["receivers", "evidence", "notifications"],
+};
+pub(super) const GIT: Keys = Keys { supported: &["branch", "author"], not_yet: &["message", "signing"] };
+pub(super) const AUTHOR: Keys = Keys { supported: &["name", "email"], not_yet: &[] };
+pub(super) const REGISTRY: Keys = Keys { supported: &["insecure"], not_yet: &["ca"] };
+pub(super) const ENVIRONMENT: Keys = Keys {
+    supported: &["registry", "cluster", "deploy", "update", "publish", "verify", "after"],
+    not_yet: &["gates"],
+};
+pub(super) const CLUSTER: Keys = Keys { supported: &["context", "kubeconfig"], not_yet: &["eks"] };
+pub(super) const DEPLOY: Keys = Keys { supported: &["flux"], not_yet: &["argocd"] };
+pub(super) const FLUX: Keys = Keys { supported: &["kustomization"], not_yet: &["receiverUrl"] };
+pub(super) const PUBLISH: Keys = Keys { supported: &[], not_yet: &["pullRequest"] };
+pub(super) const VERIFY: Keys = Keys {
+    supported: &["timeout", "stableFor", "mesh", "onFailure"],
+    not_yet: &["prometheus", "traffic", "probe"],
+};
+pub(super) const APP: Keys = Keys { supported: &["path", "markers", "images"], not_yet: &[] };
+pub(super) const IMAGE: Keys =
+    Keys { supported: &["repository", "policy", "interval"], not_yet: &["filterTags", "platforms", "build"] };
+pub(super) const POLICY: Keys =
+    Keys { supported: &["semver"], not_yet: &["numerical", "alphabetical", "newest", "digest"] };
+pub(super) const SEMVER: Keys = Keys { supported: &["range"], not_yet: &[] };
+
+/// All of them, by their names below `$defs` of the schema.
+#[cfg(test)]
+pub(super) const ALL: [(&str, &Keys); 14] = [
+    ("root", &ROOT),
+    ("git", &GIT),
+    ("author", &AUTHOR),
+    ("registry", &REGISTRY),
+    ("environment", &ENVIRONMENT),
+    ("cluster", &CLUSTER),
+    ("deploy", &DEPLOY),
+    ("flux", &FLUX),
+    ("publish", &PUBLISH),
+    ("verify", &VERIFY),
+    ("app", &APP),
+    ("image", &IMAGE),
+    ("policy", &POLICY),
+    ("semver", &SEMVER),
+];

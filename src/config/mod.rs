@@ -1,0 +1,234 @@
+//! `promote.yaml` → [`Config`].
+//!
+//! In come the file's bytes, out goes a configuration in which every name is legal and every reference leads
+//! somewhere, or [`Problems`]: all of them at once, each with line and column. Nothing else can fail.
+
+mod app;
+mod check;
+mod document;
+pub mod duration;
+mod environment;
+mod keys;
+mod mask;
+mod names;
+mod nearest;
+mod problem;
+mod read;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::elect::range::Range;
+use crate::model::{AppName, EnvironmentName, ImageName, RegistryHost, Repository};
+
+pub use names::SecretName;
+pub use problem::{Problem, Problems};
+
+/// The JSON Schema (draft 2020-12) of `promote.yaml`.
+pub const SCHEMA: &str = include_str!("schema.json");
+
+/// What stands for an environment's name in [`App::path`].
+pub const PLACEHOLDER: &str = "{environment}";
+
+/// A configuration without problems.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// How often registries are polled; 1 minute unless given, at least 1 second.
+    pub interval: Duration,
+    /// How commits are made.
+    pub git: Git,
+    /// What the defaults do not cover, by registry.
+    pub registries: BTreeMap<RegistryHost, RegistryOptions>,
+    /// Where versions run, at least one.
+    pub environments: BTreeMap<EnvironmentName, Environment>,
+    /// What runs there, at least one.
+    pub apps: BTreeMap<AppName, App>,
+}
+
+/// How commits are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Git {
+    /// The branch that is read and written; none for the repository's default branch.
+    pub branch: Option<String>,
+    /// The author of our commits.
+    pub author: Author,
+}
+
+/// A commit's author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// `promoted` unless given.
+    pub name: String,
+    /// `promoted@localhost` unless given.
+    pub email: String,
+}
+
+/// How a registry is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegistryOptions {
+    /// Plain HTTP.
+    pub insecure: bool,
+}
+
+/// A place where versions run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// Where its images are, by the name that the nodes pull by.
+    pub registry: RegistryBase,
+    /// The cluster; none where nothing was written, which a process within a Pod may take for its own cluster.
+    pub cluster: Option<Cluster>,
+    /// What applies our commits; none for commits only.
+    pub deploy: Option<FluxTarget>,
+    /// Who commits what was elected.
+    pub update: Update,
+    /// How a version is judged.
+    pub verify: Verify,
+    /// The environments that a version must have passed; they exist, and there is no cycle.
+    pub after: Vec<EnvironmentName>,
+}
+
+/// A registry with the path that its repositories are below.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryBase {
+    /// `host[:port]`.
+    pub host: RegistryHost,
+    /// Parts joined by slashes, without one at either end.
+    pub prefix: Option<String>,
+}
+
+/// How the cluster of an environment is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cluster {
+    /// Written `none`: there is none.
+    None,
+    /// A context of the process's kubeconfig.
+    Context(String),
+    /// A kubeconfig among the secrets.
+    Kubeconfig(SecretName),
+}
+
+/// A Flux Kustomization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FluxTarget {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Who commits what was elected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Update {
+    /// The daemon, at once; the default where nothing comes before the environment.
+    Auto,
+    /// A person, with `promote`; the default with `after`.
+    Manual,
+}
+
+/// How a version is judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// How long to wait for evidence; 10 minutes unless given, at least 1 second.
+    pub timeout: Duration,
+    /// How long it must stay healthy after the rollout; 30 seconds unless given, may be zero.
+    pub stable_for: Duration,
+    /// What follows a failure.
+    pub on_failure: OnFailure,
+}
+
+/// What follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The previous version is put back; the default.
+    Rollback,
+    /// It stays, for a person to look at.
+    Hold,
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct App {
+    /// The folder of its `kustomization.yaml`, with [`PLACEHOLDER`] for the environment.
+    pub path: String,
+    /// Its images by their `images[].name`, at least one.
+    pub images: BTreeMap<ImageName, ImagePolicy>,
+}
+
+/// Where an image's versions are, and which one is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImagePolicy {
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// Which version is wanted.
+    pub policy: Policy,
+    /// How often its registry is polled, at least 1 second; none for [`Config::interval`].
+    pub interval: Option<Duration>,
+}
+
+/// How a repository is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RepositoryName {
+    /// Below the environment's registry.
+    Relative(String),
+    /// The same one for every environment.
+    Full(Repository),
+}
+
+/// Which version is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Policy {
+    /// The highest semantic version.
+    Semver {
+        /// The versions that are allowed.
+        range: Range,
+    },
+}
+
+impl Config {
+    /// Reads `text`; `file` is its name for messages.
+    pub fn parse(file: &str, text: &[u8]) -> Result<Self, Problems> {
+        let mut findings = problem::Findings::default();
+        let config = tree::read(text, &mut findings)
+            .and_then(|root| document::config(&read::Value::root(&root), &mut findings));
+        match config {
+            Some(config) if findings.is_empty() => Ok(config),
+            _ => Err(findings.into_problems(file)),
+        }
+    }
+
+    /// Where `environment` pulls `image` from; none where one of the names is not configured.
+    pub fn repository(
+        &self,
+        environment: &EnvironmentName,
+        app: &AppName,
+        image: &ImageName,
+    ) -> Option<Repository> {
+        let base = &self.environments.get(environment)?.registry;
+        match &self.apps.get(app)?.images.get(image)?.repository {
+            RepositoryName::Full(repository) => Some(repository.clone()),
+            RepositoryName::Relative(path) => {
+                let path = match &base.prefix {
+                    Some(prefix) => format!("{prefix}/{path}"),
+                    None => path.clone(),
+                };
+                Repository::new(base.host.clone(), &path).ok()
+            }
+        }
+    }
+
+    /// The folder of the `kustomization.yaml` of `app` in `environment`, relative to the repository's root;
+    /// none where one of the names is not configured.
+    pub fn overlay(&self, app: &AppName, environment: &EnvironmentName) -> Option<String> {
+        let (name, _) = self.environments.get_key_value(environment)?;
+        Some(self.apps.get(app)?.path.replace(PLACEHOLDER, name.as_str()))
+    }
+
+    /// How often the registry of an image is polled.
+    pub fn interval_of(&self, image: &ImagePolicy) -> Duration {
+        image.interval.unwrap_or(self.interval)
+    }
+}

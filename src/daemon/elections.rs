@@ -1,0 +1,172 @@
+//! All elections over one snapshot: what to commit, what to copy, and what has to be known first.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::promotion::{self, Plan, Promotion, Wish};
+use crate::config::Update;
+use crate::discover::TagList;
+use crate::edit::Written;
+use crate::elect::{self, Candidates, Choice, Known, Standing};
+use crate::model::{AppName, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag};
+use crate::publish::{Change, Desired, Move, Snapshot};
+
+/// An app in an environment.
+pub type Place = (AppName, EnvironmentName);
+
+/// What elections are held over.
+pub struct World<'a> {
+    /// What Git says.
+    pub snapshot: &'a Snapshot,
+    /// What the registries list.
+    pub tags: &'a HashMap<Repository, TagList>,
+    /// The digests that were asked for.
+    pub digests: &'a HashMap<(Repository, Tag), Known>,
+    /// Versions that were about to be committed when a person was quicker.
+    pub overtaken: &'a BTreeMap<Place, Vec<Image>>,
+    /// The environments that this process serves; all if empty.
+    pub served: &'a BTreeSet<EnvironmentName>,
+}
+
+/// What follows from them.
+#[derive(Debug, Default)]
+pub struct Intentions {
+    /// To be committed at once.
+    pub changes: Vec<Change>,
+    /// To be copied and then committed.
+    pub promotions: Vec<Promotion>,
+    /// Digests to ask for.
+    pub resolve: BTreeSet<(Repository, Tag)>,
+    /// What people should know of places where nothing can move; none clears it.
+    pub remarks: BTreeMap<Place, Option<String>>,
+}
+
+impl World<'_> {
+    fn serves(&self, environment: &EnvironmentName) -> bool {
+        self.served.is_empty() || self.served.contains(environment)
+    }
+
+    /// The repositories whose tags matter, with the shortest interval that is asked for.
+    pub fn targets(&self) -> crate::discover::feed::Targets {
+        let mut targets = BTreeMap::new();
+        let config = &self.snapshot.config;
+        for (name, environment) in &config.environments {
+            if !self.serves(name) || !environment.after.is_empty() || environment.update != Update::Auto {
+                continue;
+            }
+            for (app, settings) in &config.apps {
+                for (image, policy) in &settings.images {
+                    if let Some(repository) = config.repository(name, app, image) {
+                        let interval = config.interval_of(policy);
+                        let shortest = targets.entry(repository).or_insert(interval);
+                        *shortest = interval.min(*shortest);
+                    }
+                }
+            }
+        }
+        targets
+    }
+
+    /// Holds all elections.
+    pub fn elect(&self) -> Intentions {
+        let mut intentions = Intentions::default();
+        for ((app, environment), desired) in &self.snapshot.desired {
+            let Some(settings) = self.snapshot.config.environments.get(environment) else { continue };
+            if settings.update != Update::Auto {
+                continue;
+            }
+            let place = (app.clone(), environment.clone());
+            let remark = desired.problem.clone().or_else(|| desired.record_problem.clone());
+            let free = remark.is_none() && desired.record.hold.is_none();
+            if settings.after.is_empty() && self.serves(environment) {
+                intentions.remarks.insert(place, remark);
+                if free {
+                    self.from_registry(app, environment, desired, &mut intentions);
+                }
+            } else if settings.after.iter().any(|before| self.serves(before)) {
+                intentions.remarks.insert(place, remark);
+                if free
+                    && let Plan::Go(promotion) =
+                        promotion::plan(self.snapshot, app, environment, &Wish::default())
+                {
+                    intentions.promotions.push(*promotion);
+                }
+            }
+        }
+        intentions
+    }
+
+    fn from_registry(
+        &self,
+        app: &AppName,
+        environment: &EnvironmentName,
+        desired: &Desired,
+        into: &mut Intentions,
+    ) {
+        let place = (app.clone(), environment.clone());
+        let Some(settings) = self.snapshot.config.apps.get(app) else { return };
+        let quarantined: Vec<Digest> =
+            desired.record.quarantine.iter().map(|entry| entry.digest.clone()).collect();
+        let barred = desired.barred();
+        let overtaken = self.overtaken.get(&place).map(Vec::as_slice).unwrap_or_default();
+        let mut moves = Vec::new();
+        let mut resolve = BTreeSet::new();
+        for (image, policy) in &settings.images {
+            let Some(repository) = self.snapshot.config.repository(environment, app, image) else { continue };
+            let Some(list) = self.tags.get(&repository) else { continue };
+            let current = desired.images.get(image).cloned().unwrap_or_default();
+            let barred: Vec<Standing<'_>> =
+                barred
+                    .iter()
+                    .filter(|barred| barred.image == *image)
+                    .map(|barred| standing(&barred.version))
+                    .chain(overtaken.iter().filter(|taken| taken.repository == repository).map(|taken| {
+                        Standing { name: None, tag: Some(&taken.tag), digest: Some(&taken.digest) }
+                    }))
+                    .collect();
+            let over = Candidates {
+                repository: &repository,
+                tags: &list.tags,
+                current: standing(&current),
+                quarantined: &quarantined,
+                barred: &barred,
+            };
+            let known = |tag: &Tag| {
+                self.digests.get(&(repository.clone(), tag.clone())).cloned().unwrap_or(Known::NotAsked)
+            };
+            match elect::choose(&policy.policy, &over, known) {
+                Choice::Move(elected) => {
+                    moves.push(Move { image: image.clone(), from: current, to: (&elected).into() });
+                }
+                Choice::Resolve(tag) => _ = resolve.insert((repository, tag)),
+                Choice::Stay(why) => note(into, &place, image, &why),
+            }
+        }
+        // What is pushed together is committed together: one unknown digest holds the app's other images back.
+        if resolve.is_empty() && !moves.is_empty() {
+            into.changes.push(Change {
+                app: app.clone(),
+                environment: environment.clone(),
+                moves,
+                source: Source::Registry,
+                actor: None,
+                reason: None,
+                quarantine: Vec::new(),
+            });
+        }
+        into.resolve.extend(resolve);
+    }
+}
+
+fn note(into: &mut Intentions, place: &Place, image: &ImageName, why: &elect::Why) {
+    if matches!(why, elect::Why::OrderUnknown(_) | elect::Why::Excluded { .. } | elect::Why::NoMatch) {
+        into.remarks.insert(place.clone(), Some(format!("{image}: {why}")));
+    }
+}
+
+fn standing(written: &Written) -> Standing<'_> {
+    Standing {
+        name: written.new_name.as_deref(),
+        tag: written.new_tag.as_ref(),
+        digest: written.digest.as_ref(),
+    }
+}

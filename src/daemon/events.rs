@@ -1,0 +1,172 @@
+//! What is worth telling: one struct per event, which emits its log line and its metrics together.
+
+use std::time::Duration;
+
+use crate::discover::{RegistryEvent, feed::Sighting};
+use crate::model::{AppName, EnvironmentName, Verdict};
+use crate::publish::{Change, version};
+use crate::rollout::{Decision, Phase};
+
+use super::metrics::Metrics;
+
+/// Something that happened.
+pub trait Event {
+    /// Tells it.
+    fn emit(self, metrics: &Metrics);
+}
+
+impl Event for &RegistryEvent {
+    fn emit(self, metrics: &Metrics) {
+        match self {
+            RegistryEvent::Request { registry, method, code } => {
+                metrics
+                    .registry_requests
+                    .with_label_values(&[registry.as_str(), method, &code.to_string()])
+                    .inc();
+            }
+            RegistryEvent::Backoff { registry, until } => {
+                let pause = until.duration_since(jiff::Timestamp::now()).as_secs_f64().max(0.0);
+                metrics.registry_backoff.with_label_values(&[registry.as_str()]).set(pause);
+                tracing::warn!(%registry, %until, "the registry asks to be left alone");
+            }
+            RegistryEvent::Blocked { registry, reason } => {
+                metrics.outbound_blocked.with_label_values(&[*reason]).inc();
+                tracing::warn!(%registry, %reason, "an address that the registry named was not connected to");
+            }
+            RegistryEvent::DroppedTags { repository, count } => {
+                tracing::debug!(%repository, count, "tags that name no version were left out");
+            }
+            RegistryEvent::Quota { registry, remaining } => {
+                let remaining = i64::try_from(*remaining).unwrap_or(i64::MAX);
+                metrics.registry_quota.with_label_values(&[registry.as_str()]).set(remaining);
+            }
+        }
+    }
+}
+
+/// A repository was looked at.
+pub struct Scanned<'a>(pub &'a Sighting);
+
+impl Event for Scanned<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self(sighting) = self;
+        let result = match &sighting.result {
+            Ok(list) if list.unchanged => "unchanged",
+            Ok(_) => "changed",
+            Err(error) => error.kind(),
+        };
+        metrics.scans.with_label_values(&[sighting.repository.host().as_str(), result]).inc();
+        metrics.stage_seconds.with_label_values(&["scan"]).observe(sighting.took.as_secs_f64());
+    }
+}
+
+/// The remote has taken a commit.
+pub struct Committed<'a> {
+    /// What it did.
+    pub change: &'a Change,
+    /// The commit.
+    pub commit: &'a str,
+    /// How long commit and push took.
+    pub took: Duration,
+    /// How often the push lost its race.
+    pub races: u32,
+}
+
+impl Event for Committed<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self { change, commit, took, races } = self;
+        let (app, environment) = (change.app.as_str(), change.environment.as_str());
+        metrics.commits.with_label_values(&[app, environment, change.source.kind()]).inc();
+        metrics.stage_seconds.with_label_values(&["push"]).observe(took.as_secs_f64());
+        for step in &change.moves {
+            tracing::info!(
+                app, environment, image = %step.image, from = version(&step.from), to = version(&step.to),
+                source = %change.source, commit, races, milliseconds = took.as_millis(), "committed"
+            );
+        }
+    }
+}
+
+/// A change went from one phase to the next.
+pub struct Progressed<'a> {
+    /// The app.
+    pub app: &'a AppName,
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The commit.
+    pub commit: &'a str,
+    /// The phase that begins.
+    pub phase: Phase,
+    /// The stage that has ended, and how long it took.
+    pub ended: Option<(&'static str, Duration)>,
+}
+
+impl Event for Progressed<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self { app, environment, commit, phase, ended } = self;
+        if let Some((stage, took)) = ended {
+            metrics.stage_seconds.with_label_values(&[stage]).observe(took.as_secs_f64());
+        }
+        tracing::info!(%app, %environment, commit, %phase, "rollout");
+    }
+}
+
+/// There is a verdict.
+pub struct Decided<'a> {
+    /// The app.
+    pub app: &'a AppName,
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The commit.
+    pub commit: &'a str,
+    /// The versions, for people.
+    pub versions: &'a str,
+    /// The verdict with its reasons.
+    pub decision: &'a Decision,
+    /// How long ago the version was first seen.
+    pub lead: Option<Duration>,
+}
+
+impl Event for Decided<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self { app, environment, commit, versions, decision, lead } = self;
+        let place = [app.as_str(), environment.as_str()];
+        let verdict = decision.verdict;
+        metrics.rollouts.with_label_values(&[place[0], place[1], &verdict.to_string()]).inc();
+        let reason = decision.reasons.join("; ");
+        let seconds = decision.times.decided.duration_since(decision.times.committed).as_secs_f64();
+        match verdict {
+            Verdict::Verified => {
+                let decided = decision.times.decided.as_duration().as_secs_f64();
+                metrics.last_success.with_label_values(&place).set(decided);
+                if let Some(lead) = lead {
+                    metrics.lead_time.with_label_values(&place).observe(lead.as_secs_f64());
+                }
+                tracing::info!(%app, %environment, versions, commit, %verdict, reason, seconds, "verdict");
+            }
+            Verdict::Superseded => {
+                tracing::info!(%app, %environment, versions, commit, %verdict, reason, seconds, "verdict");
+            }
+            Verdict::Failed | Verdict::Unknown => {
+                tracing::warn!(%app, %environment, versions, commit, %verdict, reason, seconds, "verdict");
+            }
+        }
+    }
+}
+
+/// A failed version was taken back.
+pub struct RolledBack<'a> {
+    /// The app.
+    pub app: &'a AppName,
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// The layer that failed.
+    pub cause: &'a str,
+}
+
+impl Event for RolledBack<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self { app, environment, cause } = self;
+        metrics.rollbacks.with_label_values(&[app.as_str(), environment.as_str(), cause]).inc();
+    }
+}

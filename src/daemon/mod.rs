@@ -1,0 +1,225 @@
+//! The daemon: the rooms wired into tasks.
+//!
+//! A start is a recovery: what stands in Git without a verdict is followed to its verdict, whoever brought it and
+//! whatever became of the process that did. Nothing is read from the state directory that Git does not have.
+
+pub mod args;
+pub mod clusters;
+pub mod elections;
+pub mod events;
+pub mod follow;
+pub mod health;
+pub mod metrics;
+pub mod promotion;
+pub mod supervisor;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::args::{Args, LogFormat};
+use self::clusters::Clusters;
+use self::events::Event as _;
+use self::health::Health;
+use self::metrics::Metrics;
+use crate::discover::{Registries, RegistriesOptions, RegistryEvent};
+use crate::model::Exit;
+use crate::publish::{GitCredentials, Location, Mirror, MirrorOptions, PublishError, Snapshot};
+
+/// What all tasks of a process share.
+#[derive(Debug)]
+pub struct Context {
+    /// Git.
+    pub mirror: Mirror,
+    /// The registries.
+    pub registries: Registries,
+    /// The clusters.
+    pub clusters: Clusters,
+    /// What is usable.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// How long a remote that does not answer at the start is left alone between two tries.
+const START_AGAIN: Duration = Duration::from_secs(5);
+
+/// Runs the daemon until it is told to stop.
+pub fn main(args: &Args) -> Exit {
+    log_to_stderr(args.log_format, &args.log_level);
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return Exit::Internal;
+        }
+    };
+    let exit = runtime.block_on(async {
+        match run(args).await {
+            Ok(exit) => exit,
+            Err(Failure(exit, words)) => {
+                tracing::error!("{words}");
+                exit
+            }
+        }
+    });
+    // The mirror's thread may be waiting for a remote; nothing of it is needed any more.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Why the daemon could not go on.
+struct Failure(Exit, String);
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        Self(supervisor::exit_of(&error), error.to_string())
+    }
+}
+
+async fn run(args: &Args) -> Result<Exit, Failure> {
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone()).map_err(|error| Failure(Exit::Internal, format!("signals: {error}")))?;
+    let state = args.state();
+    let _lock = lock(&state)?;
+    let health = Arc::new(Health::default());
+    let metrics =
+        Arc::new(Metrics::new().map_err(|error| Failure(Exit::Internal, format!("metrics: {error}")))?);
+    health.expect("config");
+    health.expect("git");
+    let counted = metrics.clone();
+    let registries = Registries::new(RegistriesOptions {
+        endpoints: args.endpoints(),
+        credentials: args::credentials(&args.registry_credentials),
+        observer: Arc::new(move |event: &RegistryEvent| event.emit(&counted)),
+        ..RegistriesOptions::default()
+    })
+    .map_err(|error| Failure(Exit::Usage, error.to_string()))?;
+    let mirror = Mirror::start(MirrorOptions {
+        location: Location::find(&args.repo)?,
+        branch: args.branch.clone(),
+        config: args.config.clone(),
+        credentials: GitCredentials { folder: args.git_credentials.clone(), helpers: false },
+        state,
+    })?;
+    let clusters = Clusters::new(args.secrets.clone(), false);
+    let context = Arc::new(Context { mirror, registries, clusters, health, metrics });
+    if !args.once {
+        let address =
+            crate::serve::start(args.listen, context.health.clone(), context.metrics.clone(), stop.clone())
+                .await
+                .map_err(|error| Failure(Exit::Usage, error))?;
+        tracing::info!(%address, "serving /metrics, /healthz and /readyz");
+    }
+    let Some(snapshot) = first_snapshot(&context, args.once, &stop).await? else { return Ok(Exit::Done) };
+    let served = args.served();
+    if let Some(unknown) = served.iter().find(|name| !snapshot.config.environments.contains_key(*name)) {
+        let names: Vec<&str> =
+            snapshot.config.environments.keys().map(crate::model::EnvironmentName::as_str).collect();
+        let words = format!(
+            "--environment {unknown}: promote.yaml has no such environment (it has {})",
+            names.join(", ")
+        );
+        return Err(Failure(Exit::Usage, words));
+    }
+    tracing::info!(
+        repository = %context.mirror.location(), branch = snapshot.branch, head = %snapshot.head,
+        apps = snapshot.config.apps.len(), environments = snapshot.config.environments.len(), "started"
+    );
+    let mode = supervisor::Mode { once: args.once, dry_run: args.dry_run, served };
+    let exit = supervisor::run(context, mode, snapshot, stop).await;
+    tracing::info!(exit = exit as u8, "stopped");
+    Ok(exit)
+}
+
+/// Reads the remote for the first time; the daemon waits for one that does not answer yet.
+async fn first_snapshot(
+    context: &Context,
+    once: bool,
+    stop: &CancellationToken,
+) -> Result<Option<Arc<Snapshot>>, Failure> {
+    loop {
+        match context.mirror.refresh().await {
+            Ok(snapshot) => {
+                context.health.set("git", None);
+                return Ok(Some(snapshot));
+            }
+            Err(error @ (PublishError::Unreachable { .. } | PublishError::Unauthorized { .. })) if !once => {
+                context.health.set("git", Some(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(START_AGAIN) => {}
+            () = stop.cancelled() => return Ok(None),
+        }
+    }
+}
+
+/// Makes sure that one process alone uses the state directory.
+fn lock(state: &Path) -> Result<std::fs::File, Failure> {
+    let path = state.join("lock");
+    let open = || -> std::io::Result<std::fs::File> {
+        fs_err::create_dir_all(state)?;
+        Ok(fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&path)?.into_file())
+    };
+    let file = open().map_err(|error| {
+        Failure(
+            Exit::Usage,
+            format!("--state-dir {}: {error}; name a folder that can be written", state.display()),
+        )
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Failure(
+            Exit::Usage,
+            format!(
+                "another promoted uses {}; stop it, or name another folder with --state-dir",
+                state.display()
+            ),
+        )),
+        Err(std::fs::TryLockError::Error(error)) => {
+            Err(Failure(Exit::Usage, format!("--state-dir {}: {error}", state.display())))
+        }
+    }
+}
+
+fn stop_on_signals(stop: CancellationToken) -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; a second signal does not wait");
+        stop.cancel();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        std::process::exit(i32::from(Exit::Interrupted as u8));
+    });
+    Ok(())
+}
+
+/// Writes log lines to standard error.
+pub fn log_to_stderr(format: LogFormat, level: &str) {
+    use tracing_subscriber::EnvFilter;
+    // A bare level is about our own lines; what the libraries say comes with an explicit filter.
+    let filter = if level.contains(['=', ',']) { level.to_owned() } else { format!("off,promote={level}") };
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("off,promote=info"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let result = match format {
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    if result.is_err() {
+        tracing::debug!("log lines are already written elsewhere");
+    }
+}

@@ -1,0 +1,236 @@
+//! What would move from one environment to the next, and what stands in the way.
+
+use std::collections::BTreeMap;
+
+use crate::elect::{semver, upstream};
+use crate::model::{AppName, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag, Verdict};
+use crate::publish::{Change, Move, Snapshot, version};
+
+/// An image to bring to the target's registry before the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Where it is.
+    pub from: Repository,
+    /// Where it goes.
+    pub to: Repository,
+    /// What it is.
+    pub digest: Digest,
+    /// The tag that it gets there.
+    pub tag: Tag,
+}
+
+/// One app's way into an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promotion {
+    /// The change to commit.
+    pub change: Change,
+    /// The images to copy first.
+    pub transfers: Vec<Transfer>,
+    /// Where the versions come from.
+    pub from: EnvironmentName,
+}
+
+/// What a promotion of one app comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// It moves.
+    Go(Box<Promotion>),
+    /// The target has these versions already.
+    AlreadyThere(String),
+    /// Every reason why it may not move now.
+    Blocked(Vec<String>),
+}
+
+/// What a person asks for beyond the default.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// The environments to take versions from; by default those in `after`.
+    pub from: Option<EnvironmentName>,
+    /// This version only, by tag or digest.
+    pub at: Option<At>,
+    /// A missing or bad verdict upstream does not count.
+    pub override_verdicts: bool,
+    /// The person, as `NAME <EMAIL>`.
+    pub actor: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// A person may go down; a policy never does.
+    pub may_go_down: bool,
+}
+
+/// A version as a person names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// By tag.
+    Tag(Tag),
+    /// By digest.
+    Digest(Digest),
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// Plans the promotion of `app` into `target`.
+pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: &Wish) -> Plan {
+    let mut reasons = Vec::new();
+    let key = (app.clone(), target.clone());
+    let (Some(desired), Some(environment)) =
+        (snapshot.desired.get(&key), snapshot.config.environments.get(target))
+    else {
+        return Plan::Blocked(vec![format!("promote.yaml has no {app} in {target}")]);
+    };
+    reasons.extend(desired.problem.clone());
+    reasons.extend(desired.record_problem.clone());
+    if let Some(hold) = &desired.record.hold {
+        let by = hold.by.as_deref().unwrap_or("somebody");
+        let why = hold.reason.as_deref().unwrap_or("no reason given");
+        reasons.push(format!("{app} is held in {target} by {by}: {why}"));
+    }
+    let sources = wish.from.clone().map_or_else(|| environment.after.clone(), |from| vec![from]);
+    let set = match &wish.at {
+        Some(at) => found(snapshot, app, &sources, at, wish.override_verdicts),
+        None => upstream::verified(&standing(snapshot, app, &sources), wish.override_verdicts),
+    };
+    let set = match set {
+        Ok(set) => set,
+        Err(unmet) => {
+            reasons.extend(unmet);
+            return Plan::Blocked(reasons);
+        }
+    };
+    let barred = desired.barred();
+    let mut moves = Vec::new();
+    let mut transfers = Vec::new();
+    let mut versions = Vec::new();
+    for (image, (tag, digest)) in &set.images {
+        let (Some(from), Some(to)) = (
+            snapshot.config.repository(&set.from, app, image),
+            snapshot.config.repository(target, app, image),
+        ) else {
+            continue;
+        };
+        versions.push(tag.to_string());
+        let wanted = Image { repository: to.clone(), tag: tag.clone(), digest: digest.clone() };
+        let now = desired.images.get(image).cloned().unwrap_or_default();
+        if desired.record.quarantine.iter().any(|entry| entry.digest == *digest) {
+            reasons.push(format!("{image} {tag} is quarantined in {target}: it failed there"));
+            continue;
+        }
+        let step = Move { image: image.clone(), from: now, to: (&wanted).into() };
+        if step.from == step.to {
+            continue;
+        }
+        if !wish.may_go_down {
+            let order = step.from.new_tag.as_ref().map(|current| semver::compare(tag, current));
+            if matches!(order, Some(None | Some(std::cmp::Ordering::Less))) {
+                reasons.push(format!("{image} {tag} is not newer than {} in {target}", version(&step.from)));
+                continue;
+            }
+            let taken = barred.iter().find(|barred| {
+                barred.image == *image && barred.version.new_tag.as_ref().is_none_or(|taken| taken == tag)
+            });
+            if let Some(taken) = taken {
+                reasons.push(format!(
+                    "{image} {tag} was taken away in {target} by {} with {}",
+                    taken.author,
+                    taken.commit.short()
+                ));
+                continue;
+            }
+        }
+        transfers.push(Transfer { from, to, digest: digest.clone(), tag: tag.clone() });
+        moves.push(step);
+    }
+    if !reasons.is_empty() {
+        return Plan::Blocked(reasons);
+    }
+    if moves.is_empty() {
+        return Plan::AlreadyThere(versions.join(", "));
+    }
+    let change = Change {
+        app: app.clone(),
+        environment: target.clone(),
+        moves,
+        source: Source::Promotion { from: set.from.clone(), commit: set.commit },
+        actor: wish.actor.clone(),
+        reason: wish.reason.clone(),
+        quarantine: Vec::new(),
+    };
+    Plan::Go(Box::new(Promotion { change, transfers, from: set.from }))
+}
+
+/// What stands in the environments before the target, with what counts for it there.
+fn standing(snapshot: &Snapshot, app: &AppName, sources: &[EnvironmentName]) -> Vec<upstream::Upstream> {
+    let stage = |environment: &EnvironmentName| {
+        let desired = snapshot.desired.get(&(app.clone(), environment.clone()));
+        let images = snapshot.config.apps.get(app).map(|app| app.images.keys()).into_iter().flatten();
+        let standing = |image: &ImageName| {
+            let written = desired?.images.get(image)?;
+            let (tag, digest) = (written.new_tag.clone()?, written.digest.clone()?);
+            let verdict = snapshot.verdicts.latest(app, environment, image, &digest).map(|note| note.verdict);
+            Some(upstream::Standing { tag, digest, verdict })
+        };
+        let images: BTreeMap<_, _> = images.map(|image| (image.clone(), standing(image))).collect();
+        let commit = desired.and_then(|desired| desired.origin()).map(|origin| origin.commit.clone());
+        upstream::Upstream { environment: environment.clone(), commit, images }
+    };
+    sources.iter().map(stage).collect()
+}
+
+/// The version that a person names, among all that were ever judged upstream and what stands there.
+fn found(
+    snapshot: &Snapshot,
+    app: &AppName,
+    sources: &[EnvironmentName],
+    at: &At,
+    override_verdicts: bool,
+) -> Result<upstream::Set, Vec<String>> {
+    let is = |tag: &Tag, digest: &Digest| match at {
+        At::Tag(wanted) => wanted == tag,
+        At::Digest(wanted) => wanted == digest,
+    };
+    let Some(from) = sources.first() else {
+        return Err(vec!["there is no environment before this one; name one with --from".to_owned()]);
+    };
+    let mut reasons = Vec::new();
+    let mut images = BTreeMap::new();
+    let mut commit = None;
+    for image in snapshot.config.apps.get(app).map(|app| app.images.keys()).into_iter().flatten() {
+        let judged = snapshot
+            .verdicts
+            .all()
+            .filter(|note| note.app == *app && note.environment == *from && note.image == *image)
+            .filter(|note| is(&note.tag, &note.digest) && note.verdict != Verdict::Superseded)
+            .reduce(|best, note| if note.outranks(best) { note } else { best });
+        let stands = snapshot.desired.get(&(app.clone(), from.clone())).and_then(|desired| {
+            let written = desired.images.get(image)?;
+            let (tag, digest) = (written.new_tag.as_ref()?, written.digest.as_ref()?);
+            is(tag, digest)
+                .then(|| (tag.clone(), digest.clone(), desired.origin().map(|origin| origin.commit.clone())))
+        });
+        match (judged, stands) {
+            (Some(note), _) if note.verdict == Verdict::Verified || override_verdicts => {
+                images.insert(image.clone(), (note.tag.clone(), note.digest.clone()));
+                commit.get_or_insert_with(|| note.commit.clone());
+            }
+            (_, Some((tag, digest, origin))) if override_verdicts => {
+                images.insert(image.clone(), (tag, digest));
+                commit = commit.or(origin);
+            }
+            (Some(note), _) => {
+                reasons.push(format!("{from}: {image} {at} is {}, not verified", note.verdict));
+            }
+            (None, _) => reasons.push(format!("{from}: {image} {at} has no verdict there")),
+        }
+    }
+    match commit {
+        Some(commit) if reasons.is_empty() => Ok(upstream::Set { from: from.clone(), commit, images }),
+        _ => Err(reasons),
+    }
+}

@@ -1,0 +1,738 @@
+//! The one task that knows all others: takes what they saw, holds elections, starts what follows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::elections::{Intentions, Place, World};
+use super::events::{Committed, Decided, Event as _, Progressed, RolledBack, Scanned};
+use super::follow::{self, Shared, Subject};
+use super::promotion::Promotion;
+use crate::discover::{DiscoverError, TagList, feed};
+use crate::elect::Known;
+use crate::model::{EnvironmentName, Exit, Image, RegistryHost, Repository, Source, Tag, Verdict};
+use crate::publish::{Change, Outcome, PublishError, Published, Snapshot};
+use crate::rollout::{Decision, Phase, rollback};
+use crate::transfer;
+
+/// How long an election waits for the other looks of its pass, so that one commit serves all.
+const GATHER: Duration = Duration::from_millis(150);
+/// What stands undecided is judged anew after this long.
+const JUDGE_AGAIN: Duration = Duration::from_secs(300);
+/// How long a stop waits for a push that is under way.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// How the supervisor works.
+#[derive(Debug, Clone, Default)]
+pub struct Mode {
+    /// One pass over everything, until each change has its verdict.
+    pub once: bool,
+    /// Nothing is written anywhere; what would be committed is told.
+    pub dry_run: bool,
+    /// The environments that are served; all if empty.
+    pub served: BTreeSet<EnvironmentName>,
+}
+
+enum Done {
+    Refreshed(Result<Arc<Snapshot>, PublishError>),
+    Resolved(Repository, Tag, Result<Known, DiscoverError>),
+    Published(Vec<Change>, Result<Published, PublishError>),
+    Previewed(Result<(Vec<Outcome>, String), PublishError>),
+    Copied(Place, Box<Promotion>, Result<(), transfer::TransferError>),
+    Decided(Box<Subject>, Box<Decision>),
+    Noted(Result<(), PublishError>),
+}
+
+/// Everything that the supervisor remembers. All of it can be found again in Git, the registries and the cluster.
+pub struct Supervisor {
+    context: Shared,
+    mode: Mode,
+    snapshot: Arc<Snapshot>,
+    tags: HashMap<Repository, TagList>,
+    first_seen: HashMap<(Repository, Tag), Timestamp>,
+    digests: HashMap<(Repository, Tag), Known>,
+    resolving: BTreeSet<(Repository, Tag)>,
+    overtaken: BTreeMap<Place, Vec<Image>>,
+    targets: watch::Sender<feed::Targets>,
+    feeds: BTreeMap<RegistryHost, tokio::task::JoinHandle<()>>,
+    sightings: mpsc::Sender<feed::Sighting>,
+    unseen: BTreeSet<Repository>,
+    gathering: Option<Instant>,
+    publishing: BTreeSet<Place>,
+    copying: BTreeSet<Place>,
+    copy_failed: BTreeMap<Place, Instant>,
+    rollouts: BTreeMap<Place, (crate::model::CommitId, tokio::task::AbortHandle)>,
+    judged: BTreeMap<Place, (crate::model::CommitId, Instant)>,
+    kept: BTreeSet<(Place, crate::model::CommitId)>,
+    tasks: JoinSet<Done>,
+    ends: BTreeSet<u8>,
+    outcome: Vec<Exit>,
+    previewed: Vec<Change>,
+    refreshing: bool,
+}
+
+/// Runs until `stop`, or with [`Mode::once`] until nothing is left to do.
+pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: CancellationToken) -> Exit {
+    let (sightings, mut inbox) = mpsc::channel(64);
+    let mut supervisor = Supervisor {
+        context,
+        mode,
+        snapshot,
+        tags: HashMap::new(),
+        first_seen: HashMap::new(),
+        digests: HashMap::new(),
+        resolving: BTreeSet::new(),
+        overtaken: BTreeMap::new(),
+        targets: watch::Sender::new(BTreeMap::new()),
+        feeds: BTreeMap::new(),
+        sightings,
+        unseen: BTreeSet::new(),
+        gathering: None,
+        publishing: BTreeSet::new(),
+        copying: BTreeSet::new(),
+        copy_failed: BTreeMap::new(),
+        rollouts: BTreeMap::new(),
+        judged: BTreeMap::new(),
+        kept: BTreeSet::new(),
+        tasks: JoinSet::new(),
+        ends: BTreeSet::new(),
+        outcome: Vec::new(),
+        previewed: Vec::new(),
+        refreshing: false,
+    };
+    supervisor.adopt_config();
+    supervisor.proceed();
+    let mut snapshots = supervisor.context.mirror.snapshots();
+    let mut poll = Instant::now() + supervisor.snapshot.config.interval;
+    loop {
+        if supervisor.mode.once && supervisor.is_idle() {
+            break;
+        }
+        let gathered = supervisor.gathering.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        tokio::select! {
+            () = stop.cancelled() => {
+                supervisor.drain().await;
+                if supervisor.mode.once {
+                    supervisor.end(Exit::Interrupted);
+                }
+                break;
+            }
+            Some(sighting) = inbox.recv() => supervisor.saw(sighting),
+            Some(done) = supervisor.tasks.join_next() => {
+                if let Ok(done) = done {
+                    supervisor.done(done);
+                }
+            }
+            Ok(()) = snapshots.changed() => {
+                let newest = snapshots.borrow_and_update().clone();
+                if let Some(newest) = newest {
+                    supervisor.read(newest);
+                }
+            }
+            () = sleep_until(gathered) => {
+                supervisor.gathering = None;
+                supervisor.proceed();
+            }
+            () = sleep_until(poll), if !supervisor.mode.once => {
+                poll = Instant::now() + supervisor.snapshot.config.interval;
+                supervisor.refresh();
+                // What could not be written at the last pass is tried again.
+                supervisor.proceed();
+            }
+        }
+    }
+    Exit::first(supervisor.outcome)
+}
+
+impl Supervisor {
+    fn end(&mut self, exit: Exit) {
+        if self.ends.insert(exit as u8) {
+            self.outcome.push(exit);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.unseen.is_empty() && self.gathering.is_none() && self.tasks.is_empty()
+    }
+
+    /// Lets a push that is under way come to its end; everything else goes on from Git at the next start.
+    async fn drain(&mut self) {
+        for (_, abort) in self.rollouts.values() {
+            abort.abort();
+        }
+        let end = Instant::now() + DRAIN;
+        while !self.publishing.is_empty() {
+            tokio::select! {
+                Some(done) = self.tasks.join_next() => {
+                    if let Ok(Done::Published(changes, Ok(published))) = done {
+                        self.tell(&changes, &published);
+                        self.publishing.clear();
+                    }
+                }
+                () = sleep_until(end) => return,
+                else => return,
+            }
+        }
+    }
+
+    /// Takes over what a new configuration asks for.
+    fn adopt_config(&mut self) {
+        let config = &self.snapshot.config;
+        let insecure = config
+            .registries
+            .iter()
+            .filter(|(_, options)| options.insecure)
+            .map(|(host, _)| host.clone())
+            .collect();
+        self.context.registries.set_insecure(insecure);
+        let problem = self.snapshot.config_problem.clone();
+        self.context.metrics.config_valid.set(i64::from(problem.is_none()));
+        if problem.is_some() {
+            self.end(Exit::Usage);
+        }
+        self.context.health.set("config", problem);
+        let targets = self.world().targets();
+        let hosts: BTreeSet<RegistryHost> =
+            targets.keys().map(|repository| repository.host().clone()).collect();
+        if *self.targets.borrow() != targets {
+            if self.mode.once {
+                let known = self.targets.borrow().clone();
+                self.unseen
+                    .extend(targets.keys().filter(|repository| !known.contains_key(*repository)).cloned());
+            }
+            self.targets.send_replace(targets);
+        }
+        self.feeds.retain(|host, feed| {
+            let wanted = hosts.contains(host);
+            if !wanted {
+                feed.abort();
+                self.context.health.forget(&format!("registry {host}"));
+            }
+            wanted
+        });
+        for host in hosts {
+            if !self.feeds.contains_key(&host) {
+                self.context.health.expect(&format!("registry {host}"));
+                let feed = feed::run(
+                    host.clone(),
+                    self.context.registries.clone(),
+                    self.targets.subscribe(),
+                    self.sightings.clone(),
+                    self.mode.once,
+                );
+                self.feeds.insert(host, tokio::spawn(feed));
+            }
+        }
+    }
+
+    fn world(&self) -> World<'_> {
+        World {
+            snapshot: &self.snapshot,
+            tags: &self.tags,
+            digests: &self.digests,
+            overtaken: &self.overtaken,
+            served: &self.mode.served,
+        }
+    }
+
+    fn refresh(&mut self) {
+        if self.refreshing {
+            return;
+        }
+        self.refreshing = true;
+        let mirror = self.context.mirror.clone();
+        self.tasks.spawn(async move { Done::Refreshed(mirror.refresh().await) });
+    }
+
+    /// A new state of the remote.
+    fn read(&mut self, snapshot: Arc<Snapshot>) {
+        if Arc::ptr_eq(&snapshot, &self.snapshot) {
+            return;
+        }
+        let reconfigured = !Arc::ptr_eq(&snapshot.config, &self.snapshot.config)
+            || snapshot.config_problem != self.snapshot.config_problem;
+        self.snapshot = snapshot;
+        if reconfigured {
+            self.adopt_config();
+        }
+        self.proceed();
+    }
+
+    fn saw(&mut self, sighting: feed::Sighting) {
+        Scanned(&sighting).emit(&self.context.metrics);
+        let feed::Sighting { repository, result, waiting, .. } = sighting;
+        self.unseen.remove(&repository);
+        let part = format!("registry {}", repository.host());
+        match result {
+            Ok(list) => {
+                self.context.health.set(&part, None);
+                self.context.health.tell(&format!("repository {repository}"), None);
+                let changed = !list.unchanged || !self.tags.contains_key(&repository);
+                if changed {
+                    self.digests.retain(|(known, tag), _| *known != repository || list.tags.contains(tag));
+                    self.digests
+                        .retain(|(known, _), digest| *known != repository || *digest != Known::Absent);
+                    if let Some(before) = self.tags.get(&repository) {
+                        let now = Timestamp::now();
+                        let fresh = list.tags.iter().filter(|tag| before.tags.binary_search(tag).is_err());
+                        self.first_seen.extend(fresh.map(|tag| ((repository.clone(), tag.clone()), now)));
+                    }
+                    self.tags.insert(repository, list);
+                    self.gathering.get_or_insert_with(|| Instant::now() + GATHER);
+                }
+            }
+            // One repository that does not exist says nothing about its registry.
+            Err(error @ (DiscoverError::NotFound { .. } | DiscoverError::Garbage { .. })) => {
+                self.end(Exit::Unreachable);
+                self.context.health.tell(&format!("repository {repository}"), Some(error.to_string()));
+                self.context.health.set(&part, None);
+            }
+            Err(DiscoverError::BackingOff { .. }) => {}
+            Err(error) => {
+                self.end(Exit::Unreachable);
+                self.context.health.set(&part, Some(error.to_string()));
+            }
+        }
+        if waiting == 0 && self.gathering.take().is_some() {
+            self.proceed();
+        }
+    }
+
+    /// Holds all elections and starts what follows from them and from the state of the remote.
+    fn proceed(&mut self) {
+        let Intentions { changes, promotions, resolve, remarks } = self.world().elect();
+        for ((app, environment), remark) in remarks {
+            self.context.health.tell(&format!("app {app} in {environment}"), remark);
+        }
+        for (repository, tag) in resolve {
+            if self.resolving.insert((repository.clone(), tag.clone())) {
+                let registries = self.context.registries.clone();
+                self.tasks.spawn(async move {
+                    let result = registries.digest(&repository, &tag).await;
+                    let known = result.map(|digest| digest.map_or(Known::Absent, Known::Digest));
+                    Done::Resolved(repository, tag, known)
+                });
+            }
+        }
+        if self.mode.dry_run {
+            self.preview(changes, &promotions);
+            return;
+        }
+        let busy = |place: &Place| self.publishing.contains(place) || self.copying.contains(place);
+        let changes: Vec<Change> = changes
+            .into_iter()
+            .filter(|change| !busy(&(change.app.clone(), change.environment.clone())))
+            .collect();
+        let promotions: Vec<Promotion> = promotions
+            .into_iter()
+            .filter(|promotion| {
+                let place = (promotion.change.app.clone(), promotion.change.environment.clone());
+                let tired =
+                    self.copy_failed.get(&place).is_some_and(|failed| failed.elapsed() < JUDGE_AGAIN / 5);
+                !busy(&place) && !tired
+            })
+            .collect();
+        if self.resolving.is_empty() {
+            self.publish(changes);
+        }
+        for promotion in promotions {
+            self.copy(promotion);
+        }
+        self.start_rollouts();
+        self.publish_versions();
+    }
+
+    fn preview(&mut self, mut changes: Vec<Change>, promotions: &[Promotion]) {
+        if !self.resolving.is_empty() || !self.unseen.is_empty() {
+            return;
+        }
+        changes.extend(promotions.iter().map(|promotion| promotion.change.clone()));
+        if !changes.is_empty() && changes != self.previewed {
+            self.previewed.clone_from(&changes);
+            let mirror = self.context.mirror.clone();
+            self.tasks.spawn(async move { Done::Previewed(mirror.preview(changes).await) });
+        }
+    }
+
+    fn publish(&mut self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.publishing.extend(changes.iter().map(|change| (change.app.clone(), change.environment.clone())));
+        let mirror = self.context.mirror.clone();
+        self.tasks.spawn(async move {
+            let result = mirror.publish(changes.clone(), false).await;
+            Done::Published(changes, result)
+        });
+    }
+
+    fn copy(&mut self, promotion: Promotion) {
+        let place = (promotion.change.app.clone(), promotion.change.environment.clone());
+        self.copying.insert(place.clone());
+        let registries = self.context.registries.clone();
+        self.tasks.spawn(async move {
+            let mut result = Ok(());
+            for step in &promotion.transfers {
+                let copied =
+                    transfer::copy(&registries, &step.from, &step.to, &step.digest, &step.tag, &|_| {}).await;
+                if let Err(error) = copied {
+                    result = Err(error);
+                    break;
+                }
+            }
+            Done::Copied(place, Box::new(promotion), result)
+        });
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Refreshed(result) => {
+                self.refreshing = false;
+                match result {
+                    Ok(snapshot) => {
+                        self.context.health.set("git", None);
+                        self.read(snapshot);
+                    }
+                    Err(error @ PublishError::Config(_)) => {
+                        self.context.health.set("config", Some(error.to_string()))
+                    }
+                    Err(error) => self.context.health.set("git", Some(error.to_string())),
+                }
+            }
+            Done::Resolved(repository, tag, result) => {
+                self.resolving.remove(&(repository.clone(), tag.clone()));
+                match result {
+                    Ok(known) => _ = self.digests.insert((repository, tag), known),
+                    Err(error) => {
+                        self.end(Exit::Unreachable);
+                        // The next pass asks again: the list counts as not seen.
+                        self.tags.remove(&repository);
+                        self.context
+                            .health
+                            .tell(&format!("repository {repository}"), Some(error.to_string()));
+                    }
+                }
+                self.proceed();
+            }
+            Done::Copied(place, promotion, result) => {
+                self.copying.remove(&place);
+                match result {
+                    Ok(()) => {
+                        self.copy_failed.remove(&place);
+                        self.context.health.tell(&format!("promotion of {} to {}", place.0, place.1), None);
+                        self.publish(vec![promotion.change]);
+                    }
+                    Err(error) => {
+                        self.end(Exit::Unreachable);
+                        let part = format!("promotion of {} to {}", place.0, place.1);
+                        self.context.health.tell(&part, Some(error.to_string()));
+                        self.copy_failed.insert(place, Instant::now());
+                    }
+                }
+            }
+            Done::Published(changes, result) => {
+                for change in &changes {
+                    self.publishing.remove(&(change.app.clone(), change.environment.clone()));
+                }
+                match result {
+                    Ok(published) => {
+                        self.context.health.set("git", None);
+                        self.tell(&changes, &published);
+                        self.read(published.snapshot.clone());
+                        // Also when the snapshot was read before: a place that was busy is free now.
+                        self.proceed();
+                    }
+                    Err(error) => {
+                        self.end(exit_of(&error));
+                        self.context.health.set("git", Some(error.to_string()));
+                    }
+                }
+            }
+            Done::Previewed(Ok((outcomes, patch))) => {
+                let count =
+                    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count();
+                if count > 0 {
+                    self.end(Exit::Changes);
+                    tracing::info!(changes = count, "would commit\n{patch}");
+                }
+            }
+            Done::Previewed(Err(error)) | Done::Noted(Err(error)) => {
+                self.end(exit_of(&error));
+                tracing::warn!(%error, "not written");
+            }
+            Done::Noted(Ok(())) => {}
+            Done::Decided(subject, decision) => self.decided(&subject, &decision),
+        }
+    }
+
+    fn tell(&mut self, changes: &[Change], published: &Published) {
+        self.context.metrics.push_retries.inc_by(u64::from(published.races));
+        for (change, outcome) in changes.iter().zip(&published.outcomes) {
+            let place = (change.app.clone(), change.environment.clone());
+            let part = format!("app {} in {}", change.app, change.environment);
+            match outcome {
+                Outcome::Committed(commit) => Committed {
+                    change,
+                    commit: commit.as_str(),
+                    took: published.took,
+                    races: published.races,
+                }
+                .emit(&self.context.metrics),
+                Outcome::AlreadyThere | Outcome::HeldBack => {}
+                Outcome::Overtaken { image, now } => {
+                    tracing::info!(app = %change.app, environment = %change.environment, %image, now,
+                        "somebody changed the image meanwhile, and wins");
+                    let taken = change.moves.iter().filter_map(|step| {
+                        let written = &step.to;
+                        Some(Image {
+                            repository: written.new_name.as_deref()?.parse().ok()?,
+                            tag: written.new_tag.clone()?,
+                            digest: written.digest.clone()?,
+                        })
+                    });
+                    self.overtaken.entry(place).or_default().extend(taken);
+                }
+                Outcome::Impossible(words) => {
+                    self.end(Exit::Usage);
+                    self.context.health.tell(&part, Some(words.clone()));
+                }
+            }
+        }
+    }
+
+    /// Starts to follow every version that stands somewhere without a verdict.
+    fn start_rollouts(&mut self) {
+        if self.mode.dry_run {
+            return;
+        }
+        let snapshot = self.snapshot.clone();
+        let standing: BTreeSet<&Place> = snapshot.desired.keys().collect();
+        self.rollouts.retain(|place, (_, abort)| {
+            standing.contains(place) || {
+                abort.abort();
+                false
+            }
+        });
+        for (place, desired) in &snapshot.desired {
+            let (app, environment) = place;
+            let Some(settings) = snapshot.config.environments.get(environment) else { continue };
+            let serves = self.mode.served.is_empty() || self.mode.served.contains(environment);
+            let has_cluster =
+                settings.cluster.as_ref().is_some_and(|cluster| *cluster != crate::config::Cluster::None);
+            if !serves || !has_cluster || settings.deploy.is_none() || desired.problem.is_some() {
+                continue;
+            }
+            let Some(subject) = Subject::of(app, environment, desired) else { continue };
+            let says_something = subject
+                .images
+                .iter()
+                .any(|(_, written)| written.new_tag.is_some() || written.digest.is_some());
+            if !says_something {
+                continue;
+            }
+            let judged: Vec<Option<Verdict>> = subject
+                .images
+                .iter()
+                .map(|(image, _)| {
+                    snapshot.verdicts.on(&subject.commit, app, environment, image).map(|note| note.verdict)
+                })
+                .collect();
+            let open = judged.iter().any(|verdict| matches!(verdict, None | Some(Verdict::Unknown)));
+            let failed = judged.contains(&Some(Verdict::Failed));
+            if failed {
+                self.take_back(place, "judged as failed before", None);
+                continue;
+            }
+            let waits = self.judged.get(place).is_some_and(|(commit, at)| {
+                *commit == subject.commit && (self.mode.once || at.elapsed() < JUDGE_AGAIN)
+            });
+            let running = self.rollouts.get(place).is_some_and(|(commit, _)| *commit == subject.commit);
+            if open && !waits && !running {
+                self.follow(place.clone(), subject);
+            }
+        }
+    }
+
+    fn follow(&mut self, place: Place, subject: Subject) {
+        let Some(rules) = follow::rules(&self.snapshot, &subject.environment) else { return };
+        let context = self.context.clone();
+        let commit = subject.commit.clone();
+        let abort = self.tasks.spawn(async move {
+            let mut told: Option<(Phase, Instant)> = None;
+            let decision = follow::follow(&context, &subject, rules, |phase, detail| {
+                let part = format!("rollout of {} in {}", subject.app, subject.environment);
+                tracing::debug!(part, detail, "waiting");
+                let now = Instant::now();
+                match told {
+                    Some((before, since)) if before != phase => {
+                        let stage = match before {
+                            Phase::Delivering => "reconcile",
+                            Phase::RollingOut => "rollout",
+                            Phase::Stabilizing => "verify",
+                        };
+                        progressed(&context, &subject, phase, Some((stage, now - since)));
+                        told = Some((phase, now));
+                    }
+                    Some(_) => {}
+                    None => {
+                        progressed(&context, &subject, phase, None);
+                        told = Some((phase, now));
+                    }
+                }
+            })
+            .await;
+            Done::Decided(Box::new(subject), Box::new(decision))
+        });
+        // A rollout of an older commit sees by itself that it is superseded, and says so.
+        self.rollouts.insert(place, (commit, abort));
+    }
+
+    fn decided(&mut self, subject: &Subject, decision: &Decision) {
+        let place = (subject.app.clone(), subject.environment.clone());
+        if self.rollouts.get(&place).is_some_and(|(commit, _)| *commit == subject.commit) {
+            self.rollouts.remove(&place);
+        }
+        let lead = subject.images.iter().filter_map(|(_, written)| {
+            let key = (written.new_name.as_deref()?.parse().ok()?, written.new_tag.clone()?);
+            let seen = self.first_seen.get(&key)?;
+            Duration::try_from(decision.times.decided.duration_since(*seen)).ok()
+        });
+        Decided {
+            app: &subject.app,
+            environment: &subject.environment,
+            commit: subject.commit.as_str(),
+            versions: &subject.versions(),
+            decision,
+            lead: lead.max(),
+        }
+        .emit(&self.context.metrics);
+        self.judged.insert(place.clone(), (subject.commit.clone(), Instant::now()));
+        let already_unknown = decision.verdict == Verdict::Unknown
+            && self.snapshot.verdicts.of_commit(&subject.commit).iter().any(|note| {
+                note.app == subject.app
+                    && note.environment == subject.environment
+                    && note.verdict == Verdict::Unknown
+            });
+        let lines = follow::notes(subject, decision);
+        if !lines.is_empty() && !already_unknown {
+            let mirror = self.context.mirror.clone();
+            self.tasks.spawn(async move { Done::Noted(mirror.note(lines).await) });
+        }
+        match decision.verdict {
+            Verdict::Verified => {
+                let back = self.snapshot.desired.get(&place).and_then(|desired| desired.origin()).is_some_and(|origin| {
+                    origin.commit == subject.commit
+                        && matches!(&origin.trailers, Some(trailers) if matches!(trailers.source, Source::Rollback { .. }))
+                });
+                self.end(if back { Exit::RolledBack } else { Exit::Done });
+            }
+            Verdict::Unknown => self.end(if decision.blocked { Exit::Blocked } else { Exit::Unknown }),
+            Verdict::Superseded => {}
+            Verdict::Failed => {
+                let cause = decision
+                    .layers
+                    .iter()
+                    .find(|layer| layer.result == "fail" || layer.result == "wait")
+                    .map_or("applied", |layer| layer.layer.as_str());
+                let reason = decision.reasons.join("; ");
+                self.take_back(&place, &reason, Some(cause));
+            }
+        }
+    }
+
+    /// Takes back what failed, or says once why it stays.
+    fn take_back(&mut self, place: &Place, reason: &str, cause: Option<&str>) {
+        let (app, environment) = place;
+        let snapshot = self.snapshot.clone();
+        let (Some(desired), Some(settings)) =
+            (snapshot.desired.get(place), snapshot.config.environments.get(environment))
+        else {
+            return;
+        };
+        if self.publishing.contains(place) {
+            return;
+        }
+        let reason = match (cause, desired.origin()) {
+            (None, Some(origin)) => snapshot
+                .verdicts
+                .of_commit(&origin.commit)
+                .iter()
+                .find(|note| note.verdict == Verdict::Failed)
+                .map_or(reason.to_owned(), |note| note.reasons.join("; ")),
+            _ => reason.to_owned(),
+        };
+        let bad = |digest: &crate::model::Digest| {
+            let quarantined = desired.record.quarantine.iter().any(|entry| entry.digest == *digest);
+            let failed = desired.images.keys().any(|image| {
+                snapshot
+                    .verdicts
+                    .latest(app, environment, image, digest)
+                    .is_some_and(|note| note.verdict == Verdict::Failed)
+            });
+            quarantined || failed
+        };
+        let verify = settings.verify.on_failure;
+        match rollback::of(app, environment, &desired.events, verify, &reason, Timestamp::now(), bad) {
+            Ok(change) => {
+                RolledBack { app, environment, cause: cause.unwrap_or("recovered") }
+                    .emit(&self.context.metrics);
+                self.publish(vec![change]);
+            }
+            Err(kept) => {
+                self.end(Exit::Failed);
+                let commit = desired.origin().map(|origin| origin.commit.clone());
+                if let Some(commit) = commit
+                    && self.kept.insert((place.clone(), commit.clone()))
+                {
+                    tracing::error!(%app, %environment, %commit, reason, %kept, "the failed version stays");
+                }
+            }
+        }
+    }
+
+    fn publish_versions(&self) {
+        let versions = &self.context.metrics.version;
+        versions.reset();
+        for ((app, environment), desired) in &self.snapshot.desired {
+            for (image, written) in &desired.images {
+                let tag = written.new_tag.as_ref().map_or("", Tag::as_str);
+                let digest = written.digest.as_ref().map_or("", |digest| digest.as_str());
+                versions
+                    .with_label_values(&[app.as_str(), environment.as_str(), image.as_str(), tag, digest])
+                    .set(1);
+            }
+        }
+    }
+}
+
+fn progressed(
+    context: &super::Context,
+    subject: &Subject,
+    phase: Phase,
+    ended: Option<(&'static str, Duration)>,
+) {
+    Progressed {
+        app: &subject.app,
+        environment: &subject.environment,
+        commit: subject.commit.as_str(),
+        phase,
+        ended,
+    }
+    .emit(&context.metrics);
+}
+
+/// How a failure of the remote ends a run.
+pub fn exit_of(error: &PublishError) -> Exit {
+    match error {
+        PublishError::Config(_) => Exit::Usage,
+        PublishError::Refused { .. } | PublishError::Conflict { .. } => Exit::Git,
+        PublishError::Mirror { .. } | PublishError::Stopped => Exit::Internal,
+        _ => Exit::Unreachable,
+    }
+}

@@ -1,0 +1,408 @@
+//! Flux: the source is asked by one annotation; what the Kustomization did is read from its fields, never from its
+//! messages.
+//!
+//! Source and Kustomization are never asked together: the Kustomization would run at once on the old artifact and
+//! report our request as handled. A suspended object reports a request as handled, too.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::cluster::{Cluster, Watched};
+use super::{DeliverError, Delivery, WorkloadId, WorkloadKind, revision};
+use crate::config::FluxTarget;
+use crate::model::printable;
+
+/// The annotation that Flux's controllers take as a request.
+const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+fn kustomizations() -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("kustomize.toolkit.fluxcd.io", "v1", "Kustomization"))
+}
+
+fn git_repositories() -> ApiResource {
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", "GitRepository"),
+        "gitrepositories",
+    )
+}
+
+/// A Kustomization of Flux, watched together with its source.
+#[derive(Debug)]
+pub struct Flux {
+    cluster: Arc<Cluster>,
+    target: FluxTarget,
+    kustomizations: Arc<Watched<DynamicObject>>,
+}
+
+impl Flux {
+    /// Begins to watch.
+    pub fn watch(cluster: Arc<Cluster>, target: FluxTarget) -> Self {
+        let kustomizations = cluster.objects(&kustomizations(), &target.namespace);
+        Self { cluster, target, kustomizations }
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    fn kustomization(&self) -> Result<Kustomization, DeliverError> {
+        let target = &self.target;
+        let found = self.kustomizations.get(&target.name).map_err(|cause| self.unreachable(cause))?;
+        let object = found.ok_or_else(|| {
+            let names = self.kustomizations.read(|objects| objects.keys().cloned().collect::<Vec<_>>());
+            let there = match names.unwrap_or_default().as_slice() {
+                [] => format!("{} has none", target.namespace),
+                names => format!("{} has {}", target.namespace, names.join(", ")),
+            };
+            DeliverError::Target(format!(
+                "cluster {}: there is no Kustomization {}/{} ({there}); correct `deploy.flux.kustomization` or create it",
+                self.cluster.name(),
+                target.namespace,
+                target.name
+            ))
+        })?;
+        Ok(read(&object))
+    }
+
+    fn unreachable(&self, cause: String) -> DeliverError {
+        DeliverError::Unreachable { cluster: self.cluster.name().to_owned(), cause }
+    }
+
+    /// The source's namespace and name.
+    fn source_of(&self, kustomization: &Kustomization) -> Result<(String, String), DeliverError> {
+        let source = &kustomization.spec.source_ref;
+        if source.kind != "GitRepository" {
+            return Err(DeliverError::Target(format!(
+                "Kustomization {}/{} takes its manifests from a {}, not from a GitRepository; a commit does not reach it",
+                self.target.namespace,
+                self.target.name,
+                printable(&source.kind, 60)
+            )));
+        }
+        let namespace = source.namespace.clone().unwrap_or_else(|| self.target.namespace.clone());
+        Ok((namespace, source.name.clone()))
+    }
+
+    /// What Flux has done so far.
+    pub fn delivery(&self) -> Result<Delivery, DeliverError> {
+        let kustomization = self.kustomization()?;
+        let (namespace, name) = self.source_of(&kustomization)?;
+        let sources = self.cluster.objects(&git_repositories(), &namespace);
+        let source = sources.get(&name).map_err(|cause| self.unreachable(cause))?.map(|object| read(&object));
+        Ok(judge(&self.target, &kustomization, (&namespace, &name), source.as_ref()))
+    }
+
+    /// Asks the source to look at its repository now.
+    ///
+    /// This is the only request of this program that changes anything in a cluster.
+    pub async fn ask(&self, now: Timestamp) -> Result<(), DeliverError> {
+        let (namespace, name) = self.source_of(&self.kustomization()?)?;
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.cluster.client().clone(), &namespace, &git_repositories());
+        let patch = serde_json::json!({"metadata": {"annotations": {REQUESTED_AT: now.to_string()}}});
+        match api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(DeliverError::Target(format!(
+                "cluster {}: there is no GitRepository {namespace}/{name}, which Kustomization {}/{} takes its manifests \
+                 from; create it",
+                self.cluster.name(),
+                self.target.namespace,
+                self.target.name
+            ))),
+            Err(error) => Err(self.cluster.explain(&error, "patch", "gitrepositories", &namespace)),
+        }
+    }
+
+    /// Waits until the watches have listed what [`Flux::ask`] and [`Flux::delivery`] need, or say why they cannot.
+    pub async fn ready(&self) -> Result<(), DeliverError> {
+        let mut changes = self.cluster.changes();
+        loop {
+            match self.delivery() {
+                Err(DeliverError::Unreachable { cause, .. }) if cause == "not listed yet" => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(()),
+            }
+            if changes.changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Reads the fields that matter; a missing or odd one is as if it were not there yet.
+fn read<T: DeserializeOwned + Default>(object: &DynamicObject) -> T {
+    serde_json::from_value(object.data.clone()).unwrap_or_default()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Kustomization {
+    spec: KustomizationSpec,
+    status: KustomizationStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct KustomizationSpec {
+    suspend: bool,
+    source_ref: SourceRef,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SourceRef {
+    kind: String,
+    name: String,
+    namespace: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct KustomizationStatus {
+    last_applied_revision: String,
+    last_attempted_revision: String,
+    conditions: Vec<Condition>,
+    inventory: Option<Inventory>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    reason: String,
+    message: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Inventory {
+    entries: Vec<InventoryEntry>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct InventoryEntry {
+    id: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct GitRepository {
+    spec: GitRepositorySpec,
+    status: GitRepositoryStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct GitRepositorySpec {
+    suspend: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct GitRepositoryStatus {
+    conditions: Vec<Condition>,
+}
+
+fn condition<'c>(conditions: &'c [Condition], kind: &str) -> Option<&'c Condition> {
+    conditions.iter().find(|condition| condition.kind == kind)
+}
+
+/// What the two objects say together.
+fn judge(
+    target: &FluxTarget,
+    kustomization: &Kustomization,
+    source_id: (&str, &str),
+    source: Option<&GitRepository>,
+) -> Delivery {
+    let (namespace, name) = (&target.namespace, &target.name);
+    let (source_namespace, source_name) = source_id;
+    let status = &kustomization.status;
+    let mut delivery = Delivery {
+        workloads: status
+            .inventory
+            .iter()
+            .flat_map(|inventory| &inventory.entries)
+            .filter_map(workload)
+            .collect(),
+        ..Delivery::default()
+    };
+    let resume = |kind: &str, word: &str, namespace: &str, name: &str| {
+        format!(
+            "{kind} {namespace}/{name} is suspended; `flux resume {word} {name} -n {namespace}` lets it go on"
+        )
+    };
+    if kustomization.spec.suspend {
+        delivery.suspended = Some(resume("Kustomization", "kustomization", namespace, name));
+    } else if source.is_some_and(|source| source.spec.suspend) {
+        delivery.suspended = Some(resume("GitRepository", "source git", source_namespace, source_name));
+    }
+    let ready = condition(&status.conditions, "Ready");
+    let healthy = condition(&status.conditions, "Healthy");
+    let words = |condition: &Condition| {
+        format!("{}: {}", printable(&condition.reason, 60), printable(condition.message.trim(), 400))
+    };
+    if let Some(stalled) = condition(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True")
+    {
+        delivery.stalled = Some(format!("Kustomization {namespace}/{name} is stalled: {}", words(stalled)));
+    }
+    delivery.applied = revision::commit(&status.last_applied_revision);
+    let attempted = revision::commit(&status.last_attempted_revision);
+    if attempted != delivery.applied
+        && let Some(attempted) = attempted
+    {
+        let failed = ready.filter(|ready| ready.status == "False");
+        match failed.map(|ready| ready.reason.as_str()) {
+            // Applied, and its workloads are not healthy: they tell the reason better.
+            Some("HealthCheckFailed" | "HealthCheckCanceled") => delivery.applied = Some(attempted),
+            Some("BuildFailed" | "ReconciliationFailed" | "PruneFailed") => {
+                delivery.refused = failed.map(|ready| (attempted, words(ready)));
+            }
+            _ => {
+                // `Healthy` of the former revision stays until the new one is applied; only the wait for this
+                // revision's health names it.
+                let waiting = healthy.is_some_and(|healthy| {
+                    healthy.status == "Unknown" && healthy.message.contains(attempted.as_str())
+                });
+                if waiting {
+                    delivery.applied = Some(attempted);
+                }
+            }
+        }
+    }
+    let source_ready = source.and_then(|source| condition(&source.status.conditions, "Ready"));
+    delivery.doing = match (source, source_ready, ready) {
+        (None, _, _) => format!("GitRepository {source_namespace}/{source_name} does not exist"),
+        (_, Some(source_ready), _) if source_ready.status == "False" => {
+            format!("GitRepository {source_namespace}/{source_name}: {}", words(source_ready))
+        }
+        (_, _, Some(ready)) => format!("Kustomization {namespace}/{name}: {}", words(ready)),
+        _ => format!("Kustomization {namespace}/{name} has not run yet"),
+    };
+    delivery
+}
+
+/// A workload in an inventory, whose entries read `NAMESPACE_NAME_GROUP_KIND`.
+fn workload(entry: &InventoryEntry) -> Option<WorkloadId> {
+    let mut parts = entry.id.splitn(4, '_');
+    let (namespace, name, group, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let kind = match (group, kind) {
+        ("apps", "Deployment") => WorkloadKind::Deployment,
+        ("apps", "StatefulSet") => WorkloadKind::StatefulSet,
+        ("apps", "DaemonSet") => WorkloadKind::DaemonSet,
+        _ => return None,
+    };
+    Some(WorkloadId { kind, namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const OLD: &str = "main@sha1:1111111111111111111111111111111111111111";
+    const NEW: &str = "main@sha1:2222222222222222222222222222222222222222";
+
+    fn target() -> FluxTarget {
+        FluxTarget { namespace: "flux-system".to_owned(), name: "apps".to_owned() }
+    }
+
+    fn judged(spec: &str, status: &str) -> Delivery {
+        let json =
+            format!("{{\"spec\": {spec}, \"status\": {status}}}").replace("OLD", OLD).replace("NEW", NEW);
+        let kustomization: Kustomization = serde_json::from_str(&json).unwrap();
+        judge(&target(), &kustomization, ("flux-system", "git"), Some(&GitRepository::default()))
+    }
+
+    fn is(commit: Option<&crate::model::CommitId>, revision: &str) -> bool {
+        commit.cloned() == revision::commit(revision)
+    }
+
+    #[test]
+    fn a_revision_is_applied_once_the_field_says_so() {
+        let delivery = judged("{}", r#"{"lastAppliedRevision": "NEW", "lastAttemptedRevision": "NEW"}"#);
+        assert!(is(delivery.applied.as_ref(), NEW));
+    }
+
+    #[test]
+    fn a_revision_whose_health_is_awaited_is_applied() {
+        let delivery = judged(
+            "{}",
+            r#"{"lastAppliedRevision": "OLD", "lastAttemptedRevision": "NEW", "conditions": [
+                {"type": "Ready", "status": "Unknown", "reason": "Progressing"},
+                {"type": "Healthy", "status": "Unknown", "message": "Running health checks for revision NEW with a timeout"}]}"#,
+        );
+        assert!(is(delivery.applied.as_ref(), NEW));
+    }
+
+    #[test]
+    fn health_of_the_former_revision_does_not_count() {
+        let delivery = judged(
+            "{}",
+            r#"{"lastAppliedRevision": "OLD", "lastAttemptedRevision": "NEW", "conditions": [
+                {"type": "Ready", "status": "Unknown", "reason": "Progressing"},
+                {"type": "Healthy", "status": "True", "message": "Health check passed for OLD"}]}"#,
+        );
+        assert!(is(delivery.applied.as_ref(), OLD));
+        assert_eq!(delivery.refused, None);
+    }
+
+    #[test]
+    fn a_revision_that_cannot_be_built_is_refused_with_the_reason() {
+        let delivery = judged(
+            "{}",
+            r#"{"lastAppliedRevision": "OLD", "lastAttemptedRevision": "NEW", "conditions": [
+                {"type": "Ready", "status": "False", "reason": "BuildFailed", "message": "accumulating resources"},
+                {"type": "Healthy", "status": "True"}]}"#,
+        );
+        let (commit, words) = delivery.refused.unwrap();
+        assert!(is(Some(&commit), NEW));
+        assert_eq!(words, "BuildFailed: accumulating resources");
+    }
+
+    #[test]
+    fn failed_health_checks_mean_applied_and_leave_the_verdict_to_the_workloads() {
+        let delivery = judged(
+            "{}",
+            r#"{"lastAppliedRevision": "OLD", "lastAttemptedRevision": "NEW", "conditions": [
+                {"type": "Ready", "status": "False", "reason": "HealthCheckFailed", "message": "timeout"}]}"#,
+        );
+        assert!(is(delivery.applied.as_ref(), NEW));
+        assert_eq!(delivery.refused, None);
+    }
+
+    #[test]
+    fn a_suspended_kustomization_is_told_with_the_way_to_go_on() {
+        let delivery = judged(r#"{"suspend": true}"#, r#"{"lastAppliedRevision": "OLD"}"#);
+        assert_eq!(
+            delivery.suspended.unwrap(),
+            "Kustomization flux-system/apps is suspended; `flux resume kustomization apps -n flux-system` lets it go on"
+        );
+    }
+
+    #[test]
+    fn workloads_come_from_the_inventory() {
+        let delivery = judged(
+            "{}",
+            r#"{"inventory": {"entries": [{"id": "shop_web_apps_Deployment", "v": "v1"}, {"id": "shop_web__Service"},
+                {"id": "_shop__Namespace"}, {"id": "odd"}]}}"#,
+        );
+        let names: Vec<_> = delivery.workloads.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["Deployment shop/web"]);
+    }
+
+    #[test]
+    fn odd_objects_are_as_if_nothing_had_happened_yet() {
+        let object: Kustomization = serde_json::from_str("{}").unwrap();
+        let delivery = judge(&target(), &object, ("flux-system", "git"), None);
+        assert_eq!(delivery.doing, "GitRepository flux-system/git does not exist");
+        assert_eq!(delivery.applied, None);
+    }
+}

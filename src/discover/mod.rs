@@ -1,0 +1,34 @@
+//! What exists: tags, digests and manifests in registries.
+//!
+//! In: repositories, credentials, and where this process may connect. Out: complete tag lists and verified manifests.
+//! May fail as [`DiscoverError`]; an empty, partial or failed list never means "no such tag".
+
+mod answer;
+mod backoff;
+mod challenge;
+mod connection;
+mod credentials;
+mod egress;
+mod error;
+pub mod feed;
+mod host;
+mod link;
+pub(crate) mod manifest;
+mod options;
+pub(crate) mod referrers;
+pub(crate) mod registry;
+pub(crate) mod request;
+mod route;
+mod tags;
+mod token;
+
+pub use credentials::{Credentials, Login};
+pub use error::DiscoverError;
+pub use manifest::{Contents, Descriptor, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, Platform};
+pub use options::{Observer, Reference, RegistriesOptions, RegistryEvent};
+pub use referrers::Referrers;
+pub use registry::Registries;
+pub use tags::TagList;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,403 @@
+//! Faults that a real registry will not show on demand; a stub speaks just enough HTTP.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::model::{Digest, RegistryHost, Repository, Tag};
+
+/// A server on a free port that answers each request head as `answer` says, and remembers the heads.
+struct Stub {
+    port: u16,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stub {
+    async fn start(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let (seen, answer) = (Arc::clone(&heads), Arc::new(answer));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
+                tokio::spawn(async move {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        match stream.read_u8().await {
+                            Ok(byte) => head.push(byte),
+                            Err(_) => return,
+                        }
+                    }
+                    let head = String::from_utf8(head).unwrap();
+                    let reply = answer(&head);
+                    seen.lock().unwrap().push(head);
+                    let _ = stream.write_all(reply.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                });
+            }
+        });
+        Self { port, heads }
+    }
+
+    fn host(&self) -> RegistryHost {
+        format!("127.0.0.1:{}", self.port).parse().unwrap()
+    }
+
+    fn repository(&self) -> Repository {
+        Repository::new(self.host(), "team/app").unwrap()
+    }
+
+    fn count(&self, part: &str) -> usize {
+        self.heads.lock().unwrap().iter().filter(|head| head.contains(part)).count()
+    }
+}
+
+fn reply(status: &str, headers: &[&str], body: &str) -> String {
+    let mut lines = headers.join("\r\n");
+    if !lines.is_empty() {
+        lines.push_str("\r\n");
+    }
+    format!("HTTP/1.1 {status}\r\n{lines}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+fn has_header(head: &str, header: &str) -> bool {
+    head.lines().any(|line| line.eq_ignore_ascii_case(header))
+}
+
+/// Registries with a record of what was blocked.
+fn registries(credentials: Credentials) -> (Registries, Arc<Mutex<Vec<RegistryEvent>>>) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let observer: Observer = Arc::new(move |event: &RegistryEvent| seen.lock().unwrap().push(event.clone()));
+    let options = RegistriesOptions { credentials, observer, ..RegistriesOptions::default() };
+    (Registries::new(options).unwrap(), events)
+}
+
+fn anonymous() -> Registries {
+    registries(Credentials::new(Vec::new())).0
+}
+
+fn with_login(host: &RegistryHost) -> (tempfile::TempDir, Registries, Arc<Mutex<Vec<RegistryEvent>>>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.json");
+    let config = serde_json::json!({"auths": {host.as_str(): {"username": "u", "password": "canary"}}});
+    fs_err::write(&file, config.to_string()).unwrap();
+    let (registries, events) = registries(Credentials::new(vec![file]));
+    (folder, registries, events)
+}
+
+fn blocked(events: &Mutex<Vec<RegistryEvent>>) -> usize {
+    events.lock().unwrap().iter().filter(|event| matches!(event, RegistryEvent::Blocked { .. })).count()
+}
+
+#[tokio::test]
+async fn a_429_silences_its_own_host_for_as_long_as_it_says() {
+    let busy = Stub::start(|_| reply("429 Too Many Requests", &["Retry-After: 7"], "")).await;
+    let healthy = Stub::start(|_| reply("200 OK", &[], r#"{"tags":["v1"]}"#)).await;
+    let registries = anonymous();
+    let error = registries.tags(&busy.repository(), None).await.unwrap_err();
+    let pause = error.until().unwrap().duration_since(Timestamp::now());
+    assert!((5..=7).contains(&pause.as_secs()), "{pause:?}");
+    for _ in 0..3 {
+        let error = registries.tags(&busy.repository(), None).await.unwrap_err();
+        assert!(matches!(error, DiscoverError::BackingOff { .. }), "{error}");
+    }
+    assert_eq!(busy.count("GET"), 1);
+    assert_eq!(registries.tags(&healthy.repository(), None).await.unwrap().tags.len(), 1);
+}
+
+#[tokio::test]
+async fn pages_are_followed_to_an_empty_last_one() {
+    let stub = Stub::start(|head| {
+        let link = |last| format!("Link: </v2/team/app/tags/list?n=2&last={last}>; rel=\"next\"");
+        match () {
+            () if head.contains("last=d") => reply("200 OK", &[], r#"{"tags":[]}"#),
+            () if head.contains("last=b") => reply("200 OK", &[&link("d")], r#"{"tags":["c","d"]}"#),
+            () => reply("200 OK", &[&link("b")], r#"{"tags":["a","b"]}"#),
+        }
+    })
+    .await;
+    let registries = anonymous();
+    let list = registries.tags(&stub.repository(), None).await.unwrap();
+    assert_eq!(list.tags.len(), 4);
+    let again = registries.tags(&stub.repository(), Some(&list)).await.unwrap();
+    assert!(again.unchanged && Arc::ptr_eq(&list.tags, &again.tags));
+}
+
+#[tokio::test]
+async fn a_link_to_itself_or_without_end_or_to_another_host_is_an_error() {
+    let itself =
+        |_: &str| reply("200 OK", &["Link: </v2/team/app/tags/list?n=2>; rel=next"], r#"{"tags":["a"]}"#);
+    let elsewhere =
+        |_: &str| reply("200 OK", &["Link: <http://localhost:1/v2/>; rel=next"], r#"{"tags":["a"]}"#);
+    let number = std::sync::atomic::AtomicUsize::new(0);
+    let endless = move |_: &str| {
+        let next = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        reply(
+            "200 OK",
+            &[&format!("Link: </v2/team/app/tags/list?last={next}>; rel=next")],
+            r#"{"tags":["a"]}"#,
+        )
+    };
+    for (stub, words) in [
+        (Stub::start(itself).await, "a page that was read"),
+        (Stub::start(elsewhere).await, "another host"),
+        (Stub::start(endless).await, "more than 200 pages"),
+    ] {
+        let error = anonymous().tags(&stub.repository(), None).await.unwrap_err();
+        assert!(error.kind() == "garbage" && error.to_string().contains(words), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_smaller_page_is_asked_after_405_and_remembered() {
+    let stub = Stub::start(|head| {
+        if head.contains("n=2") {
+            reply("405 Method Not Allowed", &[], "")
+        } else {
+            reply("200 OK", &[], r#"{"tags":["a"]}"#)
+        }
+    })
+    .await;
+    let registries = anonymous();
+    for _ in 0..3 {
+        assert_eq!(registries.tags(&stub.repository(), None).await.unwrap().tags.len(), 1);
+    }
+    assert_eq!((stub.count("n=2"), stub.count("n=1")), (1, 3));
+}
+
+#[tokio::test]
+async fn an_etag_saves_the_list_the_second_time() {
+    let stub = Stub::start(|head| {
+        if has_header(head, "if-none-match: \"one\"") {
+            reply("304 Not Modified", &[], "")
+        } else {
+            reply("200 OK", &["ETag: \"one\""], r#"{"tags":["a"]}"#)
+        }
+    })
+    .await;
+    let registries = anonymous();
+    let list = registries.tags(&stub.repository(), None).await.unwrap();
+    assert!(registries.tags(&stub.repository(), Some(&list)).await.unwrap().unchanged);
+}
+
+#[tokio::test]
+async fn too_big_broken_and_failing_answers_are_errors_and_never_lists() {
+    let chunked = || {
+        let chunk = format!("100000\r\n{}\r\n", "x".repeat(0x10_0000));
+        format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{}0\r\n\r\n",
+            chunk.repeat(33)
+        )
+    };
+    for (answer, kind) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2000000000\r\n\r\n{".to_owned(), "garbage"),
+        (chunked(), "garbage"),
+        (reply("200 OK", &[], "<html>"), "garbage"),
+        (reply("200 OK", &[], r#"{"errors":[{"code":"X"}]}"#), "garbage"),
+        (reply("404 Not Found", &[], r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#), "not_found"),
+        (reply("500 Oops", &[], ""), "unreachable"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"tags\":[\"a\"]}".to_owned(), "unreachable"),
+        ("nonsense".to_owned(), "unreachable"),
+    ] {
+        let start = answer[..answer.len().min(60)].to_owned();
+        let stub = Stub::start(move |_| answer.clone()).await;
+        let error = anonymous().tags(&stub.repository(), None).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{start}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_once_for_many_and_again_when_it_is_refused() {
+    let issued = Arc::new(Mutex::new(0));
+    let valid = Arc::clone(&issued);
+    let stub = Stub::start(move |head| {
+        let current = *valid.lock().unwrap();
+        if head.starts_with("GET /token") {
+            // base64 of u:canary
+            assert!(has_header(head, "authorization: Basic dTpjYW5hcnk="), "{head}");
+            assert!(
+                head.contains("scope=repository%3Ateam%2Fapp%3Apull") && head.contains("service=s"),
+                "{head}"
+            );
+            *valid.lock().unwrap() += 1;
+            return reply(
+                "200 OK",
+                &[],
+                &format!(r#"{{"access_token":"t{}","expires_in":300}}"#, current + 1),
+            );
+        }
+        if has_header(head, &format!("authorization: Bearer t{current}")) {
+            return reply("200 OK", &[], r#"{"tags":["a"]}"#);
+        }
+        let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\",service=\"s\"");
+        reply("401 Unauthorized", &[&challenge], "")
+    })
+    .await;
+    let (_folder, registries, _) = with_login(&stub.host());
+    let repository = stub.repository();
+    let many = futures::future::join_all((0..20).map(|_| registries.tags(&repository, None))).await;
+    assert!(many.iter().all(Result::is_ok), "{many:?}");
+    assert_eq!(stub.count("GET /token"), 1);
+    *issued.lock().unwrap() += 1; // The server forgets the token that it gave.
+    assert!(registries.tags(&repository, None).await.is_ok());
+    assert_eq!(stub.count("GET /token"), 2);
+}
+
+#[tokio::test]
+async fn a_hostile_token_server_is_refused_before_anything_is_sent_to_it() {
+    for realm in [
+        "http://169.254.169.254/latest/meta-data",
+        "https://169.254.169.254/token",
+        "http://localhost:1/token",
+        "https://localhost:1/token",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1/",
+        "http://u:p@127.0.0.1:1/token",
+    ] {
+        let challenge = format!("WWW-Authenticate: Bearer realm=\"{realm}\"");
+        let stub = Stub::start(move |_| reply("401 Unauthorized", &[&challenge], "")).await;
+        let (_folder, registries, events) = with_login(&stub.host());
+        let error = registries.tags(&stub.repository(), None).await.unwrap_err();
+        assert!(matches!(error, DiscoverError::Blocked { .. }), "{realm}: {error}");
+        assert_eq!(
+            (blocked(&events), stub.count("canary"), stub.count("uthorization")),
+            (1, 0, 0),
+            "{realm}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_server_that_redirects_is_refused() {
+    let stub = Stub::start(|head| {
+        if head.starts_with("GET /token") {
+            reply("302 Found", &["Location: http://169.254.169.254/"], "")
+        } else {
+            let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+            reply(
+                "401 Unauthorized",
+                &[&format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\"")],
+                "",
+            )
+        }
+    })
+    .await;
+    let (registries, events) = registries(Credentials::new(Vec::new()));
+    assert_eq!(registries.tags(&stub.repository(), None).await.unwrap_err().kind(), "blocked");
+    assert_eq!(blocked(&events), 1);
+}
+
+#[tokio::test]
+async fn basic_credentials_follow_no_redirect_to_another_server() {
+    let store = Stub::start(|_| reply("200 OK", &[], "hello")).await;
+    let port = store.port;
+    let stub = Stub::start(move |head| {
+        if has_header(head, "authorization: Basic dTpjYW5hcnk=") {
+            let location = format!("Location: http://127.0.0.1:{port}/blob?signature=secret");
+            reply("307 Temporary Redirect", &[&location], "")
+        } else {
+            reply("401 Unauthorized", &["WWW-Authenticate: Basic realm=x"], "")
+        }
+    })
+    .await;
+    let (_folder, registries, _) = with_login(&stub.host());
+    let blob: Descriptor =
+        serde_json::from_value(serde_json::json!({"digest": Digest::of(b"hello"), "size": 5})).unwrap();
+    assert_eq!(registries.blob(&stub.repository(), &blob, 100).await.unwrap(), "hello");
+    assert_eq!((store.count("GET /blob"), store.count("uthorization")), (1, 0));
+    let wrong: Descriptor =
+        serde_json::from_value(serde_json::json!({"digest": Digest::of(b"other"), "size": 5})).unwrap();
+    assert_eq!(registries.blob(&stub.repository(), &wrong, 100).await.unwrap_err().kind(), "garbage");
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_inside_is_blocked_and_its_signature_not_shown() {
+    for location in [
+        "http://localhost:1/b?signature=canary",
+        "https://10.0.0.1/b?signature=canary",
+        "https://localhost/b?signature=canary",
+    ] {
+        let header = format!("Location: {location}");
+        let stub = Stub::start(move |_| reply("307 Temporary Redirect", &[&header], "")).await;
+        let error = anonymous().tags(&stub.repository(), None).await.unwrap_err();
+        assert!(error.kind() == "blocked" && !format!("{error} {error:?}").contains("canary"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn refused_credentials_are_asked_for_once_and_named() {
+    let stub = Stub::start(|_| reply("401 Unauthorized", &["WWW-Authenticate: Basic realm=x"], "")).await;
+    let error = anonymous().tags(&stub.repository(), None).await.unwrap_err();
+    assert!(error.kind() == "unauthorized" && error.to_string().contains("no credentials"), "{error}");
+    assert_eq!(stub.count("GET"), 1);
+    let (_folder, registries, _) = with_login(&stub.host());
+    let error = registries.tags(&stub.repository(), None).await.unwrap_err();
+    assert!(error.kind() == "unauthorized" && !error.to_string().contains("canary"), "{error}");
+    assert!(registries.reachable(&stub.host()).await.is_err());
+    assert!(anonymous().reachable(&stub.host()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_digest_is_computed_where_head_tells_none() {
+    let body = serde_json::json!({"manifests": []}).to_string();
+    let digest = Digest::of(body.as_bytes());
+    let stub = Stub::start(move |head| {
+        if head.starts_with("HEAD") {
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_owned()
+        } else {
+            reply("200 OK", &[&format!("Content-Type: {}", MANIFEST_TYPES[0])], &body)
+        }
+    })
+    .await;
+    let tag: Tag = "v1".parse().unwrap();
+    assert_eq!(anonymous().digest(&stub.repository(), &tag).await.unwrap(), Some(digest));
+    for media_type in MANIFEST_TYPES {
+        assert_eq!(stub.count(media_type), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_is_connected_to_under_the_registrys_own_name() {
+    let stub = Stub::start(|head| {
+        if has_header(head, "host: k3d-registry:5000") {
+            reply("200 OK", &[], r#"{"tags":["a"]}"#)
+        } else {
+            reply("400 Bad Request", &[], "")
+        }
+    })
+    .await;
+    let registries = anonymous();
+    let name: RegistryHost = "k3d-registry:5000".parse().unwrap();
+    registries.set_endpoint(name.clone(), stub.host().as_str()).unwrap();
+    let repository = Repository::new(name, "app").unwrap();
+    assert_eq!(registries.tags(&repository, None).await.unwrap().tags.len(), 1);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_loopback_is_spoken_to_over_tls_unless_told_otherwise() {
+    let stub = Stub::start(|_| reply("200 OK", &[], r#"{"tags":["a"]}"#)).await;
+    let name: RegistryHost = format!("0.0.0.0:{}", stub.port).parse().unwrap();
+    let repository = Repository::new(name.clone(), "app").unwrap();
+    let registries = anonymous();
+    assert_eq!(registries.tags(&repository, None).await.unwrap_err().kind(), "unreachable");
+    assert_eq!(stub.count("GET"), 0);
+    registries.set_insecure([name].into());
+    assert!(registries.tags(&repository, None).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_at_its_deadline() {
+    let host: RegistryHost = "localhost:1".parse().unwrap();
+    let never = std::future::pending::<Result<(), DiscoverError>>();
+    let error = registry::within(Duration::from_secs(30), &host, "x", never).await.unwrap_err();
+    assert!(error.to_string().contains("within 30 seconds"), "{error}");
+}

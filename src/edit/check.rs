@@ -1,0 +1,58 @@
+//! The second parser's view: what a file says, and that an edit changed nothing else.
+
+use serde::Deserialize as _;
+use serde_yaml::Value;
+
+use super::EditError;
+use crate::model::printable;
+
+/// All documents as values. Only for text that the bounded tree accepted.
+pub(super) fn values(text: &str) -> Result<Vec<Value>, EditError> {
+    let mut values = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(unmarked(text)) {
+        // The iterator repeats an error for ever: the first one must end the loop.
+        values.push(Value::deserialize(document).map_err(|error| unparsable(&error))?);
+    }
+    Ok(values)
+}
+
+/// The text without a byte order mark, which the second parser would count as a column.
+pub(super) fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+pub(super) fn unparsable(error: &serde_yaml::Error) -> EditError {
+    let (line, column) = error.location().map_or((0, 0), |place| (place.line(), place.column()));
+    let words = error.to_string();
+    // The place is a field of ours already.
+    let reason = words.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&words);
+    EditError::Unparsable { line, column, reason: printable(reason, 300) }
+}
+
+/// Whether `after` is `before` with exactly the `fields` of one entry set or (for `None`) removed.
+pub(super) fn only_changed(
+    before: &[Value],
+    after: &[Value],
+    (document, index): (usize, usize),
+    fields: &[(&str, Option<&str>)],
+) -> Result<(), EditError> {
+    let differs = |reason: &str| EditError::Unverified { reason: reason.to_owned() };
+    let mut expected = before.to_vec();
+    let entry = expected
+        .get_mut(document)
+        .and_then(|root| root.get_mut("images"))
+        .and_then(|images| images.get_mut(index))
+        .and_then(Value::as_mapping_mut)
+        .ok_or_else(|| differs("the entry is not where it should be"))?;
+    for (field, value) in fields {
+        match value {
+            Some(value) => {
+                entry.insert(Value::from(*field), Value::from(*value));
+            }
+            None => {
+                entry.remove(*field);
+            }
+        }
+    }
+    if expected == after { Ok(()) } else { Err(differs("more or less than the entry's fields changed")) }
+}

@@ -1,0 +1,172 @@
+//! What people may write into a record, and what a rollback adds to it.
+#![allow(clippy::unwrap_used)]
+
+use super::{EditError, Hold, Quarantined, Record, add_quarantine};
+use crate::model::Digest;
+
+/// `«` stands for the digits of the new digest, `‹` for those of an older one.
+fn full(text: &str) -> String {
+    text.replace('«', &"a".repeat(64)).replace('‹', &"b".repeat(64))
+}
+
+fn digest(text: &str) -> Digest {
+    full(text).parse().unwrap()
+}
+
+fn bare() -> Quarantined {
+    Quarantined { digest: digest("sha256:«"), tag: None, reason: None, at: None }
+}
+
+fn record(text: &str) -> Record {
+    Record::parse(full(text).as_bytes()).unwrap()
+}
+
+fn add(text: &str, entry: &Quarantined) -> Result<Option<String>, EditError> {
+    let edited = add_quarantine(Some(full(text).as_bytes()), entry)?;
+    Ok(edited.map(|bytes| String::from_utf8(bytes).unwrap()))
+}
+
+/// The bare digest, added to `before`, leaves exactly `after`; added again, it changes nothing.
+#[track_caller]
+fn becomes(before: &str, after: &str) {
+    assert_eq!(add(before, &bare()).unwrap().as_deref(), Some(full(after).as_str()), "\nfrom {before:?}");
+    assert_eq!(add(after, &bare()), Ok(None), "a second time");
+}
+
+#[test]
+fn a_record_is_read_as_the_contract_writes_it() {
+    let read = record(
+        "hold: {reason: freeze, by: ann, until: 2026-01-02T03:04:05Z, image: r.io/a:1}\n\
+         quarantine: [{digest: \"sha256:«\", tag: 1.2.0, reason: bad, at: 2026-01-01T00:00:00Z}, \"sha256:‹\"]\n\
+         approvals: [{digest: \"sha256:«\", by: ann, at: 2026-01-01T00:00:00Z, reason: fine}]\n",
+    );
+    let hold = read.hold.clone().unwrap();
+    assert_eq!((hold.reason.as_deref(), hold.by.as_deref()), (Some("freeze"), Some("ann")));
+    assert_eq!(hold.until.unwrap().to_string(), "2026-01-02T03:04:05Z");
+    assert_eq!(read.quarantine[0].tag, Some("1.2.0".parse().unwrap()));
+    assert_eq!(read.quarantine[1], Quarantined { digest: digest("sha256:‹"), ..bare() });
+    assert_eq!(read.approvals[0].by.as_deref(), Some("ann"));
+    assert!(!read.is_empty());
+}
+
+#[test]
+fn a_record_without_values_is_empty() {
+    for text in ["", "# nothing\n", "---\n", "{}\n", "quarantine:\napprovals: []\n"] {
+        assert!(record(text).is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn an_empty_hold_holds() {
+    let empty = Hold { reason: None, by: None, until: None, image: None };
+    assert_eq!(record("hold: {}\n").hold, Some(empty.clone()));
+    assert_eq!(record("hold:\n").hold, Some(empty));
+}
+
+#[test]
+fn a_tag_needs_no_quotes_to_be_read() {
+    assert_eq!(
+        record("quarantine: [{digest: \"sha256:«\", tag: 1.20}]\n").quarantine[0].tag,
+        Some("1.20".parse().unwrap())
+    );
+}
+
+#[test]
+fn what_is_not_understood_is_an_error_with_its_line() {
+    let wrong = [
+        ("hold: {}\nquarantined: []\n", 2),
+        ("hold:\n  reason: x\n  untill: y\n", 3),
+        ("quarantine:\n- digest: \"sha256:«\"\n  tags: x\n", 3),
+        ("quarantine:\n- sha256:123\n", 2),
+        ("hold: {until: tomorrow}\n", 1),
+        ("approvals:\n- by: ann\n", 2),
+        ("- a\n", 1),
+    ];
+    for (text, expected) in wrong {
+        match Record::parse(full(text).as_bytes()) {
+            Err(EditError::Unparsable { line, .. }) => assert_eq!(line, expected, "{text:?}"),
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+    assert!(Record::parse(b"hold: {}\n---\nhold: {}\n").is_err());
+}
+
+#[test]
+fn a_new_file_says_all_that_is_known() {
+    let entry = Quarantined {
+        tag: Some("1.20".parse().unwrap()),
+        reason: Some("pods crash:\n\"boom\" # \u{1b}[31m\u{202e}  C:\\x".to_owned()),
+        at: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+        ..bare()
+    };
+    let text = String::from_utf8(add_quarantine(None, &entry).unwrap().unwrap()).unwrap();
+    let expected = "quarantine:\n  - digest: \"sha256:«\"\n    tag: \"1.20\"\n    \
+                    reason: \"pods crash: \\\"boom\\\" # [31m C:\\\\x\"\n    at: \"2026-01-02T03:04:05Z\"\n";
+    assert_eq!(text, full(expected));
+}
+
+#[test]
+fn a_reason_is_cut_after_300_characters_and_left_out_when_empty() {
+    let reason = |text: String| {
+        let entry = Quarantined { reason: Some(text), ..bare() };
+        record(&add("", &entry).unwrap().unwrap()).quarantine[0].reason.clone()
+    };
+    assert_eq!(reason("ü".repeat(5000)), Some("ü".repeat(300)));
+    assert_eq!(reason(" \n\t\u{7}".to_owned()), None);
+    assert_eq!(reason("null".to_owned()), Some("null".to_owned()));
+}
+
+#[test]
+fn an_item_is_added_behind_the_last_one() {
+    becomes(
+        "# why\nquarantine:\n  - \"sha256:‹\" # first\n# end\n",
+        "# why\nquarantine:\n  - \"sha256:‹\" # first\n  - digest: \"sha256:«\"\n# end\n",
+    );
+    becomes(
+        "quarantine:\n- digest: sha256:‹\n  reason: x # y\nhold: {}\n",
+        "quarantine:\n- digest: sha256:‹\n  reason: x # y\n- digest: \"sha256:«\"\nhold: {}\n",
+    );
+    becomes("quarantine:\n- sha256:‹", "quarantine:\n- sha256:‹\n- digest: \"sha256:«\"");
+    becomes("quarantine:\r\n- sha256:‹\r\n", "quarantine:\r\n- sha256:‹\r\n- digest: \"sha256:«\"\r\n");
+}
+
+#[test]
+fn a_flow_list_gets_an_element() {
+    becomes("quarantine: []  # c\n", "quarantine: [{digest: \"sha256:«\"}]  # c\n");
+    becomes("quarantine: [ ]\n", "quarantine: [{digest: \"sha256:«\"} ]\n");
+    becomes("quarantine: [\"sha256:‹\", ]\n", "quarantine: [\"sha256:‹\", {digest: \"sha256:«\"}, ]\n");
+    becomes("quarantine: [{digest: sha256:‹}]", "quarantine: [{digest: sha256:‹}, {digest: \"sha256:«\"}]");
+}
+
+#[test]
+fn the_key_is_added_where_it_is_missing() {
+    becomes("hold: {reason: x} # c\n", "hold: {reason: x} # c\nquarantine:\n  - digest: \"sha256:«\"\n");
+    becomes("\u{feff}hold: {}", "\u{feff}hold: {}\nquarantine:\n  - digest: \"sha256:«\"");
+    becomes("hold: {}\r\n", "hold: {}\r\nquarantine:\r\n  - digest: \"sha256:«\"\r\n");
+    becomes("{hold: {}}\n", "{hold: {}, quarantine: [{digest: \"sha256:«\"}]}\n");
+    becomes("{}\n", "{quarantine: [{digest: \"sha256:«\"}]}\n");
+}
+
+#[test]
+fn a_file_of_comments_keeps_them() {
+    becomes("# nothing yet\n", "# nothing yet\nquarantine:\n  - digest: \"sha256:«\"\n");
+    becomes("---\n# nothing yet", "---\n# nothing yet\nquarantine:\n  - digest: \"sha256:«\"\n");
+}
+
+#[test]
+fn a_list_without_value_gets_one() {
+    becomes("quarantine: # none\nhold: {}\n", "quarantine: [{digest: \"sha256:«\"}] # none\nhold: {}\n");
+    becomes("quarantine: ~\n", "quarantine: [{digest: \"sha256:«\"}]\n");
+}
+
+#[test]
+fn what_cannot_be_extended_without_doubt_is_refused() {
+    assert!(add("approvals: &q []\nquarantine: *q\n", &bare()).is_err());
+    assert!(matches!(add("quarantine: !!seq []\n", &bare()), Err(EditError::Doubtful { line: 1, .. })));
+    assert!(matches!(
+        add("quarantine:\n-\n  digest: sha256:‹\n", &bare()),
+        Err(EditError::Doubtful { line: 2, .. })
+    ));
+    assert!(matches!(add("hold: {}\n# a\r# b\n", &bare()), Err(EditError::Doubtful { line: 2, .. })));
+    assert!(add("unknown: x\n", &bare()).is_err());
+}

@@ -1,0 +1,50 @@
+//! Values that cannot be wrong.
+//!
+//! Text from outside becomes one of these at the edge, or an [`Invalid`] that says what is wrong with it.
+//! Inside, a [`Tag`] is a legal tag and a [`Digest`] a legal digest.
+
+mod change;
+mod exit;
+mod names;
+mod reference;
+mod verdict;
+
+pub use change::{CommitId, Source};
+pub use exit::Exit;
+pub use names::{AppName, EnvironmentName, ImageName};
+pub use reference::{Digest, Image, RegistryHost, Repository, Tag};
+pub use verdict::{LayerNote, Times, Verdict, VerdictNote};
+
+/// Text from outside that breaks a grammar.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid {what} \"{got}\": expected {rule}")]
+pub struct Invalid {
+    what: &'static str,
+    got: String,
+    rule: &'static str,
+}
+
+impl Invalid {
+    /// `got` is kept for the message: escaped, and cut after 80 characters.
+    pub fn new(what: &'static str, got: &str, rule: &'static str) -> Self {
+        Self { what, got: printable(got, 80), rule }
+    }
+}
+
+/// Foreign text made safe to show: control characters escaped, cut after `limit` characters.
+pub fn printable(text: &str, limit: usize) -> String {
+    let mut shown = String::new();
+    for (count, letter) in text.chars().enumerate() {
+        if count == limit {
+            shown.push('…');
+            break;
+        }
+        // Bidirectional controls can make a log line read backwards.
+        if letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}

@@ -1,0 +1,199 @@
+//! A commit's message: the subject for people, the trailers for us.
+//!
+//! The trailers of each app and environment form a group that begins with `Promote-App`.
+
+use std::collections::BTreeSet;
+
+use super::{Change, reference, version};
+use crate::model::{AppName, EnvironmentName, Source, printable};
+
+/// What the trailers of one commit say about one app and environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trailers {
+    /// `Promote-App`.
+    pub app: AppName,
+    /// `Promote-Environment`.
+    pub environment: EnvironmentName,
+    /// `Promote-Source`.
+    pub source: Source,
+    /// `Promote-Actor`.
+    pub actor: String,
+    /// `Promote-Reason`.
+    pub reason: Option<String>,
+}
+
+/// The whole message of a commit that makes `changes`.
+pub fn compose(changes: &[Change]) -> String {
+    let mut message = subject(changes);
+    message.push_str("\n\n");
+    for change in changes {
+        let mut trailer = |key: &str, value: &str| {
+            message.push_str("Promote-");
+            message.push_str(key);
+            message.push_str(": ");
+            message.push_str(&one_line(value));
+            message.push('\n');
+        };
+        trailer("App", change.app.as_str());
+        trailer("Environment", change.environment.as_str());
+        for step in &change.moves {
+            trailer("Image", &reference(&step.image, &step.to));
+            if step.from.new_tag.is_some() || step.from.digest.is_some() {
+                trailer("Previous", &reference(&step.image, &step.from));
+            }
+        }
+        trailer("Source", &change.source.to_string());
+        trailer("Actor", change.actor.as_deref().unwrap_or("promoted"));
+        if let Some(reason) = &change.reason {
+            trailer("Reason", reason);
+        }
+    }
+    message
+}
+
+/// `APP: ENV OLD → NEW`, or `N images: ENV, ENV` for several.
+fn subject(changes: &[Change]) -> String {
+    let mut moves = changes.iter().flat_map(|change| change.moves.iter().map(move |step| (change, step)));
+    match (moves.next(), moves.next()) {
+        (Some((change, step)), None) => {
+            let (old, new) = (version(&step.from), version(&step.to));
+            let new = match &step.to.digest {
+                Some(digest) if old == new => format!("{new}@{}", digest.short()),
+                _ => new,
+            };
+            format!("{}: {} {old} → {new}", change.app, change.environment)
+        }
+        (None, _) => {
+            let names: BTreeSet<_> = changes.iter().map(|change| change.app.as_str()).collect();
+            format!("{}: record", names.into_iter().collect::<Vec<_>>().join(", "))
+        }
+        (Some(_), Some(_)) => {
+            let count: usize = changes.iter().map(|change| change.moves.len()).sum();
+            let environments: BTreeSet<_> =
+                changes.iter().map(|change| change.environment.as_str()).collect();
+            format!("{count} images: {}", environments.into_iter().collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// Foreign words as one line of a trailer: no control characters, at most 500 characters.
+fn one_line(words: &str) -> String {
+    let spaced: String = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    printable(&spaced, 500)
+}
+
+/// The groups of trailers in a message; none in a commit that is not ours.
+///
+/// A group that lacks a part or has a part of the wrong form is not ours either.
+pub fn parse(message: &str) -> Vec<Trailers> {
+    let mut groups: Vec<Vec<(&str, &str)>> = Vec::new();
+    for line in message.lines().skip(1) {
+        let Some((key, value)) = line.strip_prefix("Promote-").and_then(|rest| rest.split_once(": ")) else {
+            continue;
+        };
+        if key == "App" {
+            groups.push(Vec::new());
+        }
+        if let Some(group) = groups.last_mut() {
+            group.push((key, value));
+        }
+    }
+    let read = |group: &Vec<(&str, &str)>| {
+        let value = |wanted: &str| group.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+        Some(Trailers {
+            app: value("App")?.parse().ok()?,
+            environment: value("Environment")?.parse().ok()?,
+            source: value("Source")?.parse().ok()?,
+            actor: printable(value("Actor")?, 200),
+            reason: value("Reason").map(|reason| printable(reason, 500)),
+        })
+    };
+    groups.iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::edit::Written;
+    use crate::publish::Move;
+
+    fn written(tag: &str, digit: &str) -> Written {
+        Written {
+            new_name: Some("localhost:5000/wiki".to_owned()),
+            new_tag: Some(tag.parse().unwrap()),
+            digest: Some(format!("sha256:{}", digit.repeat(64)).parse().unwrap()),
+        }
+    }
+
+    fn change(app: &str, environment: &str, from: Written, to: Written) -> Change {
+        Change {
+            app: app.parse().unwrap(),
+            environment: environment.parse().unwrap(),
+            moves: vec![Move { image: "wiki".parse().unwrap(), from, to }],
+            source: Source::Registry,
+            actor: None,
+            reason: None,
+            quarantine: Vec::new(),
+        }
+    }
+
+    fn nothing() -> Written {
+        Written { new_name: None, new_tag: None, digest: None }
+    }
+
+    #[test]
+    fn a_commit_says_what_moved_from_where_to_where() {
+        let mut change = change("wiki", "local", written("1.2.3", "a"), written("1.3.0", "b"));
+        change.reason = Some("because\nof \u{1b}[31mthat".to_owned());
+        insta::assert_snapshot!(compose(&[change]), @r"
+        wiki: local 1.2.3 → 1.3.0
+
+        Promote-App: wiki
+        Promote-Environment: local
+        Promote-Image: localhost:5000/wiki:1.3.0@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+        Promote-Previous: localhost:5000/wiki:1.2.3@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        Promote-Source: registry
+        Promote-Actor: promoted
+        Promote-Reason: because of \u{1b}[31mthat
+        ");
+    }
+
+    #[test]
+    fn the_first_version_has_no_previous_one() {
+        let message = compose(&[change("wiki", "local", nothing(), written("1.0.0", "a"))]);
+        assert!(message.starts_with("wiki: local none → 1.0.0\n"), "{message}");
+        assert!(!message.contains("Promote-Previous"), "{message}");
+    }
+
+    #[test]
+    fn several_images_share_a_subject_and_keep_their_trailers() {
+        let message = compose(&[
+            change("wiki", "local", nothing(), written("1.0.0", "a")),
+            change("blog", "aws", nothing(), written("2.0.0", "a")),
+        ]);
+        assert!(message.starts_with("2 images: aws, local\n"), "{message}");
+        let apps: Vec<_> = parse(&message).into_iter().map(|trailers| trailers.app.to_string()).collect();
+        assert_eq!(apps, ["wiki", "blog"]);
+    }
+
+    #[test]
+    fn what_is_composed_is_read_back() {
+        let mut change = change("wiki", "aws", nothing(), written("1.0.0", "a"));
+        change.source =
+            Source::Promotion { from: "local".parse().unwrap(), commit: "c".repeat(40).parse().unwrap() };
+        change.actor = Some("A Person <person@example.org>".to_owned());
+        let read = parse(&compose(&[change.clone()]));
+        assert_eq!(read.len(), 1);
+        assert_eq!(
+            (&read[0].source, read[0].actor.as_str()),
+            (&change.source, "A Person <person@example.org>")
+        );
+    }
+
+    #[test]
+    fn a_persons_commit_has_no_trailers_of_ours() {
+        assert!(parse("go back\n\nPromote-App: wiki\nPromote-Source: nonsense\n").is_empty());
+        assert!(parse("Promote-App: wiki").is_empty());
+    }
+}

@@ -1,0 +1,258 @@
+//! The life of one change in one environment: from the commit to the verdict.
+//!
+//! In: what delivery and the layers say at a moment. Out: the next state, and in the end a [`Decision`]. Everything is
+//! a function of (state, observation, now); the loop around it is `daemon::follow`.
+
+pub mod rollback;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::{LayerNote, Times, Verdict};
+use crate::verify::Judgement;
+
+/// How long a change may take, and how long it must stay good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// From the commit to the end of the rollout's stability.
+    pub timeout: SignedDuration,
+    /// How long all layers must pass without a break.
+    pub stable_for: SignedDuration,
+}
+
+/// What delivery means for this change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivered {
+    /// Our commit is applied, or a later one that still has the image.
+    Yes,
+    /// The images are others now.
+    Changed(String),
+    /// Our commit itself cannot be applied.
+    Refused(String),
+    /// Not yet.
+    NotYet(String),
+    /// A person has stopped delivery, or has to help it.
+    Blocked(String),
+    /// Nobody answers.
+    Silent(String),
+}
+
+/// What is seen at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The delivery.
+    pub delivered: Delivered,
+    /// The workloads' rollouts; only looked at once delivered.
+    pub workload: Option<Judgement>,
+    /// The pods.
+    pub pods: Option<Judgement>,
+}
+
+/// Where a change stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// The commit is on its way to the cluster.
+    Delivering,
+    /// The cluster is rolling it out.
+    RollingOut,
+    /// All is well, and has to stay so.
+    Stabilizing,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Delivering => "delivering",
+            Self::RollingOut => "rolling out",
+            Self::Stabilizing => "stabilizing",
+        })
+    }
+}
+
+/// A change under way.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    rules: Rules,
+    committed: Timestamp,
+    deadline: Timestamp,
+    applied: Option<Timestamp>,
+    rolled_out: Option<Timestamp>,
+    /// What stood in the way at the last look, for people.
+    detail: String,
+}
+
+/// What follows from a look.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Look again when something changes, and at this instant at the latest.
+    Wait(Timestamp),
+    /// It is over.
+    Decided(Box<Decision>),
+}
+
+/// The end of a change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// Each layer.
+    pub layers: Vec<LayerNote>,
+    /// When what happened.
+    pub times: Times,
+    /// Delivery is stopped by a person, which is told apart from other unknowns.
+    pub blocked: bool,
+}
+
+/// A start that finds a change past its time still gives it this long to show how it stands.
+const LATE_CHANCE: SignedDuration = SignedDuration::from_secs(30);
+
+impl Rollout {
+    /// A change that was committed at `committed` and is looked at from `now` on.
+    pub fn new(rules: Rules, committed: Timestamp, now: Timestamp) -> Self {
+        let deadline = (committed + rules.timeout).max(now + rules.stable_for + LATE_CHANCE);
+        let detail = "the commit has not arrived yet".to_owned();
+        Self { rules, committed, deadline, applied: None, rolled_out: None, detail }
+    }
+
+    /// Where it stands.
+    pub fn phase(&self) -> Phase {
+        match (self.applied, self.rolled_out) {
+            (None, _) => Phase::Delivering,
+            (Some(_), None) => Phase::RollingOut,
+            (Some(_), Some(_)) => Phase::Stabilizing,
+        }
+    }
+
+    /// What it waits for, in words.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// When it must be over.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// Takes a look into account.
+    pub fn step(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
+        let late = now >= self.deadline;
+        let step = match &seen.delivered {
+            Delivered::Yes => {
+                self.applied.get_or_insert(now);
+                return self.judge(seen, now);
+            }
+            Delivered::Changed(words) => self.decide(Verdict::Superseded, words, seen, now),
+            Delivered::Refused(words) => self.decide(Verdict::Failed, words, seen, now),
+            Delivered::Blocked(words) if late => {
+                let step = self.decide(Verdict::Unknown, words, seen, now);
+                match step {
+                    Step::Decided(mut decision) => {
+                        decision.blocked = true;
+                        Step::Decided(decision)
+                    }
+                    wait @ Step::Wait(_) => wait,
+                }
+            }
+            Delivered::NotYet(words) | Delivered::Silent(words) if late => {
+                self.decide(Verdict::Unknown, words, seen, now)
+            }
+            Delivered::NotYet(words) | Delivered::Silent(words) | Delivered::Blocked(words) => {
+                self.detail.clone_from(words);
+                Step::Wait(self.deadline)
+            }
+        };
+        (self, step)
+    }
+
+    fn judge(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
+        let layers = [seen.workload.clone(), seen.pods.clone()];
+        let judgement = Judgement::all(layers.into_iter().flatten())
+            .unwrap_or_else(|| Judgement::wait("the workloads have not been looked at yet"));
+        let late = now >= self.deadline;
+        let step = match &judgement {
+            Judgement::Pass(words) => {
+                let since = *self.rolled_out.get_or_insert(now);
+                let stable = since + self.rules.stable_for;
+                self.detail.clone_from(words);
+                if now >= stable {
+                    self.decide(Verdict::Verified, words, seen, now)
+                } else {
+                    Step::Wait(stable)
+                }
+            }
+            Judgement::Fail(words) => self.decide(Verdict::Failed, words, seen, now),
+            Judgement::Wait { reason, blame: true } if late => {
+                let words = format!("the time is up ({}): {reason}", spell(self.rules.timeout));
+                self.decide(Verdict::Failed, &words, seen, now)
+            }
+            Judgement::Wait { reason, .. } | Judgement::Unknown(reason) if late => {
+                self.decide(Verdict::Unknown, reason, seen, now)
+            }
+            Judgement::Wait { reason, .. } | Judgement::Unknown(reason) => {
+                // A break in the good state begins the wait for stability anew.
+                self.rolled_out = None;
+                self.detail.clone_from(reason);
+                Step::Wait(self.deadline)
+            }
+        };
+        (self, step)
+    }
+
+    fn decide(&self, verdict: Verdict, reason: &str, seen: &Observation, now: Timestamp) -> Step {
+        let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| match (from, to) {
+            (Some(from), Some(to)) => {
+                (to.duration_since(from).as_secs_f64().max(0.0) * 1000.0).round() / 1000.0
+            }
+            _ => 0.0,
+        };
+        let note = |layer: &str, result: &str, detail: &str, seconds: f64| LayerNote {
+            layer: layer.to_owned(),
+            result: result.to_owned(),
+            detail: detail.to_owned(),
+            seconds,
+        };
+        let (result, detail) = match &seen.delivered {
+            Delivered::Yes => ("pass", "the commit is applied"),
+            Delivered::Changed(words) => ("unknown", words.as_str()),
+            Delivered::Refused(words) => ("fail", words.as_str()),
+            Delivered::NotYet(words) | Delivered::Blocked(words) => ("wait", words.as_str()),
+            Delivered::Silent(words) => ("unknown", words.as_str()),
+        };
+        let mut layers =
+            vec![note("applied", result, detail, seconds(Some(self.committed), self.applied.or(Some(now))))];
+        for (layer, judgement) in [("workload", &seen.workload), ("pods", &seen.pods)] {
+            if let Some(judgement) = judgement {
+                let took = seconds(self.applied, self.rolled_out.or(Some(now)));
+                layers.push(note(layer, judgement.word(), judgement.detail(), took));
+            }
+        }
+        if verdict == Verdict::Verified {
+            let words = format!("for {}", spell(self.rules.stable_for));
+            layers.push(note("stable", "pass", &words, seconds(self.rolled_out, Some(now))));
+        }
+        for left_out in ["mesh", "traffic", "probe"] {
+            layers.push(note(left_out, "left-out", "not part of this version's judgement", 0.0));
+        }
+        let times = Times {
+            committed: self.committed,
+            applied: self.applied,
+            rolled_out: self.rolled_out,
+            decided: now,
+        };
+        Step::Decided(Box::new(Decision {
+            verdict,
+            reasons: vec![reason.to_owned()],
+            layers,
+            times,
+            blocked: false,
+        }))
+    }
+}
+
+fn spell(duration: SignedDuration) -> String {
+    format!("{duration:#}")
+}
+
+#[cfg(test)]
+mod tests;

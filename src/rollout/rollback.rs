@@ -1,0 +1,181 @@
+//! What stands in for a version that failed.
+
+use std::collections::BTreeMap;
+
+use crate::config::OnFailure;
+use crate::edit::{Quarantined, Written};
+use crate::model::{AppName, Digest, EnvironmentName, Source};
+use crate::publish::{Change, Event, Move, version};
+
+/// Why a failed version stays where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// `onFailure: hold`.
+    Asked,
+    /// The failed version is itself the one that was put back: going back and forth helps nobody.
+    AlreadyRolledBack,
+    /// A person brought it by hand, and decides.
+    Person(String),
+    /// There is nothing to go back to.
+    NothingBefore,
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Asked => f.write_str("`onFailure: hold` leaves it to a person"),
+            Self::AlreadyRolledBack => f.write_str(
+                "it is the version that was put back, so that the image is not the cause; nothing more is rolled back",
+            ),
+            Self::Person(author) => write!(f, "{author} brought it by hand; revert that commit to take it back"),
+            Self::NothingBefore => f.write_str("there is no version before it"),
+        }
+    }
+}
+
+/// The change that takes back what `events` (newest first) brought last, if it may be taken back.
+///
+/// `bad` tells of digests that are known to have failed: they are passed over on the way back.
+pub fn of(
+    app: &AppName,
+    environment: &EnvironmentName,
+    events: &[Event],
+    on_failure: OnFailure,
+    reason: &str,
+    now: jiff::Timestamp,
+    bad: impl Fn(&Digest) -> bool,
+) -> Result<Change, Kept> {
+    let Some(failed) = events.first() else { return Err(Kept::NothingBefore) };
+    match &failed.trailers {
+        None => return Err(Kept::Person(failed.author.clone())),
+        Some(trailers) if matches!(trailers.source, Source::Rollback { .. }) => {
+            return Err(Kept::AlreadyRolledBack);
+        }
+        Some(_) if on_failure == OnFailure::Hold => return Err(Kept::Asked),
+        Some(_) => {}
+    }
+    let changed: BTreeMap<_, _> =
+        failed.after.iter().filter(|(image, now)| failed.before.get(*image) != Some(*now)).collect();
+    let mut moves = Vec::new();
+    let mut quarantine = Vec::new();
+    for (image, from) in changed {
+        let usable = |written: &&Written| {
+            let says_something = written.new_tag.is_some() || written.digest.is_some();
+            says_something && *written != from && !written.digest.as_ref().is_some_and(&bad)
+        };
+        let to = events.iter().filter_map(|event| event.before.get(image)).find(usable);
+        let Some(to) = to else { return Err(Kept::NothingBefore) };
+        moves.push(Move { image: image.clone(), from: from.clone(), to: to.clone() });
+        quarantine.extend(from.digest.clone().map(|digest| Quarantined {
+            digest,
+            tag: from.new_tag.clone(),
+            reason: Some(reason.to_owned()),
+            at: Some(now),
+        }));
+    }
+    if moves.is_empty() {
+        return Err(Kept::NothingBefore);
+    }
+    let versions: Vec<String> = moves.iter().map(|step| version(&step.from)).collect();
+    Ok(Change {
+        app: app.clone(),
+        environment: environment.clone(),
+        moves,
+        source: Source::Rollback { commit: failed.commit.clone() },
+        actor: None,
+        reason: Some(format!("{} failed: {reason}", versions.join(", "))),
+        quarantine,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::publish::message::Trailers;
+
+    fn written(tag: &str) -> Written {
+        let digit = tag.chars().last().unwrap().to_string();
+        Written {
+            new_name: Some("registry/wiki".to_owned()),
+            new_tag: Some(tag.parse().unwrap()),
+            digest: Some(format!("sha256:{}", digit.repeat(64)).parse().unwrap()),
+        }
+    }
+
+    fn event(before: &str, after: &str, source: Option<Source>) -> Event {
+        let images = |tag: &str| BTreeMap::from([("wiki".parse().unwrap(), written(tag))]);
+        Event {
+            commit: "c".repeat(40).parse().unwrap(),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            author: "A Person <person@example.org>".to_owned(),
+            trailers: source.map(|source| Trailers {
+                app: "wiki".parse().unwrap(),
+                environment: "local".parse().unwrap(),
+                source,
+                actor: "promoted".to_owned(),
+                reason: None,
+            }),
+            before: images(before),
+            after: images(after),
+        }
+    }
+
+    fn back(events: &[Event], on_failure: OnFailure, bad: &str) -> Result<String, Kept> {
+        let bad = written(bad).digest.unwrap();
+        let (app, environment) = ("wiki".parse().unwrap(), "local".parse().unwrap());
+        of(&app, &environment, events, on_failure, "crash loop", jiff::Timestamp::UNIX_EPOCH, |digest| {
+            *digest == bad
+        })
+        .map(|change| version(&change.moves[0].to))
+    }
+
+    #[test]
+    fn the_previous_version_comes_back_and_the_failed_digest_is_quarantined() {
+        let events = [event("1.1", "1.2", Some(Source::Registry))];
+        let (app, environment) = ("wiki".parse().unwrap(), "local".parse().unwrap());
+        let change = of(
+            &app,
+            &environment,
+            &events,
+            OnFailure::Rollback,
+            "crash loop",
+            jiff::Timestamp::UNIX_EPOCH,
+            |_| false,
+        )
+        .unwrap();
+        assert_eq!(change.moves[0].to, written("1.1"));
+        assert_eq!(change.quarantine[0].digest, written("1.2").digest.unwrap());
+        assert_eq!(change.reason.unwrap(), "1.2 failed: crash loop");
+        assert_eq!(change.source, Source::Rollback { commit: "c".repeat(40).parse().unwrap() });
+    }
+
+    #[test]
+    fn a_version_that_failed_before_is_passed_over_on_the_way_back() {
+        let events =
+            [event("1.2", "1.3", Some(Source::Registry)), event("1.1", "1.2", Some(Source::Registry))];
+        assert_eq!(back(&events, OnFailure::Rollback, "1.2").unwrap(), "1.1");
+    }
+
+    #[test]
+    fn there_is_no_ping_pong() {
+        let source = Source::Rollback { commit: "d".repeat(40).parse().unwrap() };
+        assert_eq!(
+            back(&[event("1.2", "1.1", Some(source))], OnFailure::Rollback, "1.9"),
+            Err(Kept::AlreadyRolledBack)
+        );
+    }
+
+    #[test]
+    fn a_persons_commit_is_not_taken_back() {
+        let kept = back(&[event("1.1", "1.2", None)], OnFailure::Rollback, "1.9").unwrap_err();
+        assert!(kept.to_string().starts_with("A Person"), "{kept}");
+    }
+
+    #[test]
+    fn hold_leaves_it_to_a_person() {
+        let events = [event("1.1", "1.2", Some(Source::Registry))];
+        assert_eq!(back(&events, OnFailure::Hold, "1.9"), Err(Kept::Asked));
+        assert_eq!(back(&[], OnFailure::Rollback, "1.9"), Err(Kept::NothingBefore));
+    }
+}

@@ -1,0 +1,54 @@
+//! The bed's Kubernetes API.
+
+use serde_json::Value;
+
+use super::{bed, http};
+
+/// Base path of Deployments.
+pub(crate) const APPS: &str = "/apis/apps/v1";
+/// Base path of Flux's Kustomizations.
+pub(crate) const KUSTOMIZE: &str = "/apis/kustomize.toolkit.fluxcd.io/v1";
+/// Base path of Flux's sources.
+pub(crate) const SOURCE: &str = "/apis/source.toolkit.fluxcd.io/v1";
+
+/// The object at `path`; `None` if there is none.
+pub(crate) fn get(path: &str) -> Option<Value> {
+    let answer = http::request("GET", &format!("{}{path}", bed().api), &[], b"").ok()?;
+    if answer.status == 200 { serde_json::from_slice(&answer.body).ok() } else { None }
+}
+
+/// Creates an object in the collection at `path`.
+pub(crate) fn create(path: &str, object: &Value) {
+    send("POST", path, "application/json", object);
+}
+
+/// Merges `changes` into the object at `path`.
+pub(crate) fn patch(path: &str, changes: &Value) {
+    send("PATCH", path, "application/merge-patch+json", changes);
+}
+
+fn send(method: &str, path: &str, content_type: &str, body: &Value) {
+    let url = format!("{}{path}", bed().api);
+    let headers = [("Content-Type", content_type)];
+    let answer = http::request(method, &url, &headers, body.to_string().as_bytes());
+    let answer = answer.unwrap_or_else(|error| panic!("{method} {url}: {error}"));
+    assert!(answer.status < 300, "{method} {url}: {} {}", answer.status, answer.text());
+}
+
+/// Lets a namespace rest: Flux leaves its Kustomizations alone, and its pods go. Failures do not matter.
+pub(crate) fn rest(namespace: &str) {
+    let api = &bed().api;
+    let suspend = br#"{"spec":{"suspend":true}}"#;
+    let url = format!("{api}{KUSTOMIZE}/namespaces/{namespace}/kustomizations/apps");
+    let _ = http::request("PATCH", &url, &[("Content-Type", "application/merge-patch+json")], suspend);
+    let url = format!("{api}{APPS}/namespaces/{namespace}/deployments?propagationPolicy=Background");
+    let _ = http::request("DELETE", &url, &[], b"");
+}
+
+/// Whether a Deployment's rollout is complete, as Kubernetes defines it.
+pub(crate) fn is_complete(deployment: &Value) -> bool {
+    let status = &deployment["status"];
+    let replicas = &deployment["spec"]["replicas"];
+    status["observedGeneration"] == deployment["metadata"]["generation"]
+        && ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|field| status[field] == *replicas)
+}

@@ -1,0 +1,267 @@
+//! The product's two programs, as a person runs them.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::site::Site;
+use super::{Answer, http, isolated, until};
+
+/// How a program ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Its exit code; -1 if a signal ended it.
+    pub(crate) code: i32,
+    /// Its standard output.
+    pub(crate) stdout: String,
+    /// Its standard error.
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// Panics, with all that was said, unless the exit code is `code`.
+    #[track_caller]
+    pub(crate) fn expect_code(self, code: i32) -> Self {
+        let Self { code: got, stdout, stderr } = &self;
+        assert!(*got == code, "exit code {got} instead of {code}\nstdout:\n{stdout}\nstderr:\n{stderr}");
+        self
+    }
+}
+
+fn run(command: &mut Command) -> Run {
+    let output = command.stdin(Stdio::null()).output().expect("the program can be started");
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A command that the kernel ends with the thread that starts it, so that a failed or killed test leaves nothing.
+fn bound(program: &str, site: &Site) -> Command {
+    let mut command = Command::new("setpriv");
+    isolated(&mut command, &site.folder().join("home"));
+    command.args(["--pdeathsig", "KILL", "--", program]).current_dir(site.folder());
+    command
+}
+
+/// `promote ARGUMENTS` for a site.
+pub(crate) fn promote(site: &Site, arguments: &[&str]) -> Run {
+    let mut command = bound(env!("CARGO_BIN_EXE_promote"), site);
+    command
+        .args(arguments)
+        .arg("--repo")
+        .arg(site.repo())
+        .arg("--secrets")
+        .arg(site.folder().join("secrets"));
+    run(&mut command)
+}
+
+/// A daemon that is not started yet.
+pub(crate) struct Promoted<'a> {
+    site: &'a Site,
+    repo: String,
+    state: Option<PathBuf>,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl<'a> Promoted<'a> {
+    pub(super) fn new(site: &'a Site) -> Self {
+        Self { site, repo: site.repo(), state: None, arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// One more argument.
+    pub(crate) fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// More arguments.
+    pub(crate) fn args(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(OsString::from));
+        self
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Another URL than the site's open one.
+    pub(crate) fn repo(mut self, url: impl Into<String>) -> Self {
+        self.repo = url.into();
+        self
+    }
+
+    /// A state folder to share between starts; without it each start has a new one.
+    pub(crate) fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state = Some(folder.into());
+        self
+    }
+
+    fn command(&self, number: usize) -> Command {
+        let folder = self.site.folder();
+        let state = self.state.clone().unwrap_or_else(|| folder.join(format!("state-{number}")));
+        let mut command = bound(env!("CARGO_BIN_EXE_promoted"), self.site);
+        command
+            .args(["--repo", &self.repo, "--log-format", "json", "--secrets"])
+            .arg(folder.join("secrets"))
+            .arg("--state-dir")
+            .arg(state)
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Registers a new log with the site; returns its number and path.
+    fn log(&self) -> (usize, PathBuf) {
+        let mut logs = self.site.logs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let number = logs.len();
+        let log = self.site.folder().join(format!("promoted-{number}.log"));
+        logs.push(log.clone());
+        (number, log)
+    }
+
+    /// Runs it until it ends by itself (with `--once`).
+    pub(crate) fn run(self) -> Run {
+        let (number, log) = self.log();
+        let address = free_address();
+        let outcome = run(self.command(number).args(["--listen", &address]));
+        let _ = std::fs::write(log, [outcome.stdout.as_str(), outcome.stderr.as_str()].concat());
+        outcome
+    }
+
+    /// Starts it. It ends at the latest with the thread that called this.
+    pub(crate) fn start(self) -> Daemon {
+        let (number, log) = self.log();
+        let address = free_address();
+        let output = File::create(&log).expect("a log file");
+        let child = self
+            .command(number)
+            .args(["--listen", &address])
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a log file"))
+            .stderr(output)
+            .spawn()
+            .expect("promoted can be started");
+        Daemon { child: Some(child), log, address }
+    }
+}
+
+/// A loopback address that is free now.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a port").to_string()
+}
+
+/// A running `promoted`. Dropping it kills it.
+pub(crate) struct Daemon {
+    child: Option<Child>,
+    log: PathBuf,
+    address: String,
+}
+
+impl Daemon {
+    /// `HOST:PORT` of its server.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until a line of the log contains `needle`; returns the line.
+    pub(crate) fn wait_log(&self, needle: &str) -> String {
+        let found = until(|| self.log().lines().find(|line| line.contains(needle)).map(str::to_owned));
+        found.unwrap_or_else(|| {
+            panic!("the daemon never logged {needle:?}; its last lines:\n{}", tail(&self.log))
+        })
+    }
+
+    /// `GET path`; waits until the server is there.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let answer = self.request("GET", path, &[], b"");
+        (answer.status, answer.text())
+    }
+
+    /// Any request to its server; waits until the server is there.
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let url = format!("http://{}{path}", self.address);
+        let answer = until(|| http::request(method, &url, headers, body).ok());
+        answer
+            .unwrap_or_else(|| panic!("{url} never answered; the daemon's last lines:\n{}", tail(&self.log)))
+    }
+
+    /// Sends a signal, such as `HUP` or `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("/bin/sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "the daemon is not running any more:\n{}",
+            tail(&self.log)
+        );
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self, at_most: Duration) -> Option<ExitStatus> {
+        let began = Instant::now();
+        let child = self.child.as_mut()?;
+        while began.elapsed() < at_most {
+            if let Some(status) = child.try_wait().expect("the daemon can be waited for") {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+
+    /// Asks it to end; panics unless it does so within 10 s with exit code 0. Returns its log.
+    pub(crate) fn stop(mut self) -> String {
+        self.signal("TERM");
+        let status = self.wait(Duration::from_secs(10));
+        let ended_well = status.is_some_and(|status| status.success());
+        assert!(
+            ended_well,
+            "the daemon ended with {status:?} after SIGTERM; its last lines:\n{}",
+            tail(&self.log)
+        );
+        self.log()
+    }
+
+    /// Ends it without a warning, as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&std::fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}

@@ -1,0 +1,41 @@
+//! The API server, and beside it a `kubectl proxy`: the API in plain HTTP with an administrator's rights, for the bed
+//! and its tests. Whoever can reach this machine's loopback can use it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::layout::Bed;
+use crate::process;
+
+/// Starts the API server on `port` and the proxy; ready when both are. Returns the proxy's port.
+pub(crate) async fn start(bed: &Bed, port: u16, etcd: u16, kubeconfig: &Path) -> Result<u16> {
+    let pki = |name: &str| bed.path("pki").join(name).display().to_string();
+    let arguments = [
+        format!("--etcd-servers=http://127.0.0.1:{etcd}"),
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--tls-cert-file={}", pki("server.crt")),
+        format!("--tls-private-key-file={}", pki("server.key")),
+        format!("--client-ca-file={}", pki("ca.crt")),
+        format!("--service-account-key-file={}", pki("accounts.pub")),
+        format!("--service-account-signing-key-file={}", pki("accounts.key")),
+        "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+        "--allow-privileged=true".to_owned(),
+        "--endpoint-reconciler-type=none".to_owned(),
+    ];
+    process::spawn(bed, "kube-apiserver", &bed.program("kube-apiserver"), arguments, &[])?;
+    let proxy = bed.port()?;
+    let arguments =
+        ["proxy".to_owned(), format!("--port={proxy}"), format!("--kubeconfig={}", kubeconfig.display())];
+    process::spawn(bed, "kubectl-proxy", &bed.program("kubectl"), arguments, &[])?;
+    process::ready(bed, "kubectl-proxy", proxy, None).await?;
+    tokio::try_join!(
+        process::ready(bed, "kube-apiserver", port, None),
+        process::ready(bed, "kubectl-proxy", proxy, Some("/readyz"))
+    )?;
+    Ok(proxy)
+}
