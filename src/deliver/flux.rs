@@ -4,7 +4,7 @@
 //! Source and Kustomization are never asked together: the Kustomization would run at once on the old artifact and
 //! report our request as handled. A suspended object reports a request as handled, too.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
@@ -36,13 +36,15 @@ pub struct Flux {
     cluster: Arc<Cluster>,
     target: FluxTarget,
     kustomizations: Arc<Watched<DynamicObject>>,
+    /// The watch of the source's namespace, which only the Kustomization tells; held so that it goes on.
+    sources: Mutex<Option<(String, Arc<Watched<DynamicObject>>)>>,
 }
 
 impl Flux {
     /// Begins to watch.
     pub fn watch(cluster: Arc<Cluster>, target: FluxTarget) -> Self {
         let kustomizations = cluster.objects(&kustomizations(), &target.namespace);
-        Self { cluster, target, kustomizations }
+        Self { cluster, target, kustomizations, sources: Mutex::default() }
     }
 
     /// The cluster.
@@ -88,11 +90,23 @@ impl Flux {
         Ok((namespace, source.name.clone()))
     }
 
+    fn sources_in(&self, namespace: &str) -> Arc<Watched<DynamicObject>> {
+        let mut held = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*held {
+            Some((known, sources)) if known == namespace => sources.clone(),
+            _ => {
+                let sources = self.cluster.objects(&git_repositories(), namespace);
+                *held = Some((namespace.to_owned(), sources.clone()));
+                sources
+            }
+        }
+    }
+
     /// What Flux has done so far.
     pub fn delivery(&self) -> Result<Delivery, DeliverError> {
         let kustomization = self.kustomization()?;
         let (namespace, name) = self.source_of(&kustomization)?;
-        let sources = self.cluster.objects(&git_repositories(), &namespace);
+        let sources = self.sources_in(&namespace);
         let source = sources.get(&name).map_err(|cause| self.unreachable(cause))?.map(|object| read(&object));
         Ok(judge(&self.target, &kustomization, (&namespace, &name), source.as_ref()))
     }

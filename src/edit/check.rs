@@ -56,3 +56,33 @@ pub(super) fn only_changed(
     }
     if expected == after { Ok(()) } else { Err(differs("more or less than the entry's fields changed")) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::{only_changed, values};
+
+    const BEFORE: &str = "kind: x\nimages: [{name: b}, {name: a, newTag: v1, digest: d}]\n";
+
+    fn accepted(after: &str) -> bool {
+        let fields = [("newTag", Some("1.0")), ("digest", None)];
+        only_changed(&values(BEFORE).unwrap(), &values(after).unwrap(), (0, 1), &fields).is_ok()
+    }
+
+    #[test]
+    fn only_the_entry_with_exactly_the_fields_is_accepted() {
+        assert!(accepted("kind: x\nimages: [{name: b}, {name: a, newTag: '1.0'}]\n"));
+        let wrong = [
+            "kind: x\nimages: [{name: b}, {name: a, newTag: 1.0}]\n",
+            "kind: x\nimages: [{name: b}, {name: a, newTag: '1.0', digest: d}]\n",
+            "kind: x\nimages: [{name: b}, {name: a, newTag: '1.0', more: x}]\n",
+            "kind: x\nimages: [{name: b, newTag: '1.0'}, {name: a, newTag: '1.0'}]\n",
+            "kind: y\nimages: [{name: b}, {name: a, newTag: '1.0'}]\n",
+            "kind: x\nimages: [{name: b}, {name: a, newTag: '1.0'}]\n---\nkind: z\n",
+        ];
+        for after in wrong {
+            assert!(!accepted(after), "{after:?}");
+        }
+    }
+}

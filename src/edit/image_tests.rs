@@ -212,6 +212,11 @@ fn a_field_on_the_line_of_the_dash_is_removed_only_without_doubt() {
         &tag("v1"),
         "images:\n-\n  name: a\n  newTag: v1\n",
     );
+    becomes(
+        "images:\n- newName: x\n  digest: y # why\n  name: a\n  newTag: v1\n",
+        &tag("v1"),
+        "images:\n- name: a\n  newTag: v1\n",
+    );
     refused(
         "images:\n- digest: x # why\n  name: a\n  newTag: v1\n",
         &tag("v1"),

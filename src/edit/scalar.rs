@@ -163,7 +163,7 @@ mod tests {
             "build-20240101T101112Z-abc",
             "sha256:0123",
             "localhost:5000/app",
-            "ghcr.io/a/b",
+            "registry.example/a/b",
             "yesterday",
             "1.2.3_4",
             "2024-01-123",

@@ -159,14 +159,15 @@ impl Comparator {
         let minor = major.then(version.minor.cmp(&bound.minor));
         let patch = minor.then(version.patch.cmp(&bound.patch));
         let zero = (bound.major, bound.minor, bound.patch) == (0, 0, 0);
-        let tilde = |precision| match precision {
-            Nothing => order.is_ge(),
-            Major => major.is_eq() && order.is_ge(),
-            Minor | Patch => minor.is_eq() && order.is_ge(),
-        };
         match self.operator {
             Equal if precision == Patch => order.is_eq(),
-            Equal => tilde(precision),
+            // Masterminds documents `~0.0.0` as "any version"; no other complete version is meant so.
+            Tilde if precision == Patch && zero => order.is_ge(),
+            Equal | Tilde => match precision {
+                Nothing => order.is_ge(),
+                Major => major.is_eq() && order.is_ge(),
+                Minor | Patch => minor.is_eq() && order.is_ge(),
+            },
             NotEqual => match precision {
                 Nothing | Patch => order.is_ne(),
                 Major => major.is_ne(),
@@ -184,9 +185,6 @@ impl Comparator {
                 Major => major.is_le(),
                 Minor | Nothing => minor.is_le(),
             },
-            // Masterminds documents `~0.0.0` as "any version"; no other complete version is meant so.
-            Tilde if precision == Patch && zero => order.is_ge(),
-            Tilde => tilde(precision),
             // The leftmost part that is not 0 stays; of zeros alone, all that is written stays.
             Caret => {
                 let kept = match precision {

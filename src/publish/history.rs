@@ -12,6 +12,7 @@ use git2::{DiffOptions, Oid, Repository};
 use jiff::Timestamp;
 
 use super::message::{self, Trailers};
+use super::mirror::Entry;
 use super::objects;
 use crate::edit::{self, Written};
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, Source, printable};
@@ -119,6 +120,31 @@ impl History {
         }
         Ok(Self { events })
     }
+}
+
+/// Our commits since `since`, newest first.
+pub(super) fn entries(
+    repository: &Repository,
+    head: Oid,
+    since: Timestamp,
+) -> Result<Vec<Entry>, git2::Error> {
+    let mut walk = repository.revwalk()?;
+    walk.push(head)?;
+    walk.simplify_first_parent()?;
+    let mut entries = Vec::new();
+    for id in walk {
+        let id = id?;
+        let commit = repository.find_commit(id)?;
+        let time = Timestamp::from_second(commit.time().seconds()).unwrap_or_default();
+        if time < since {
+            break;
+        }
+        let groups = message::parse(&String::from_utf8_lossy(commit.message_bytes()));
+        if !groups.is_empty() {
+            entries.push(Entry { commit: commit_id(id), time, groups });
+        }
+    }
+    Ok(entries)
 }
 
 /// What one commit changed in the `open` overlays.

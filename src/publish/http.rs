@@ -124,10 +124,9 @@ fn send(connection: &Connection, request: reqwest::RequestBuilder) -> Result<Res
         Some(value) => request.header(AUTHORIZATION, value.clone()),
         None => request,
     };
-    connection
-        .runtime
-        .block_on(request.timeout(REQUEST_DEADLINE).send())
-        .map_err(|error| network(cause(error)))
+    // The deadline's timer is made when `send` is called, which must be within the runtime.
+    let answer = connection.runtime.block_on(async { request.timeout(REQUEST_DEADLINE).send().await });
+    answer.map_err(|error| network(cause(error)))
 }
 
 /// The whole chain of causes without the address, which the caller names.

@@ -14,6 +14,8 @@ pub struct Trailers {
     pub app: AppName,
     /// `Promote-Environment`.
     pub environment: EnvironmentName,
+    /// Each `Promote-Image` with its `Promote-Previous`, as references.
+    pub images: Vec<(String, Option<String>)>,
     /// `Promote-Source`.
     pub source: Source,
     /// `Promote-Actor`.
@@ -100,9 +102,18 @@ pub fn parse(message: &str) -> Vec<Trailers> {
     }
     let read = |group: &Vec<(&str, &str)>| {
         let value = |wanted: &str| group.iter().find(|(key, _)| *key == wanted).map(|(_, value)| *value);
+        let mut images: Vec<(String, Option<String>)> = Vec::new();
+        for (key, value) in group {
+            match (*key, images.last_mut()) {
+                ("Image", _) => images.push((printable(value, 500), None)),
+                ("Previous", Some((_, previous))) => *previous = Some(printable(value, 500)),
+                _ => {}
+            }
+        }
         Some(Trailers {
             app: value("App")?.parse().ok()?,
             environment: value("Environment")?.parse().ok()?,
+            images,
             source: value("Source")?.parse().ok()?,
             actor: printable(value("Actor")?, 200),
             reason: value("Reason").map(|reason| printable(reason, 500)),

@@ -12,6 +12,7 @@ use sha2::Digest as _;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::history::{Images, commit_id};
+use super::message::Trailers;
 use super::remote::{GitCredentials, Heads, Location, Pushed, Remote, Update};
 use super::snapshot::{ReadError, Reader, Snapshot};
 use super::{Change, Outcome, PublishError, apply, http, message, notes, objects};
@@ -61,13 +62,15 @@ pub enum Held {
     No,
 }
 
-/// A commit of ours as `promote history` shows it.
+/// A commit of ours, as its message tells it.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The app and environment.
-    pub key: (AppName, EnvironmentName),
-    /// What the commit did there.
-    pub event: super::Event,
+    /// The commit.
+    pub commit: CommitId,
+    /// When it was made.
+    pub time: jiff::Timestamp,
+    /// What it did in each app and environment.
+    pub groups: Vec<Trailers>,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, PublishError>>;
@@ -86,6 +89,10 @@ enum Command {
     Note {
         lines: Vec<VerdictNote>,
         reply: Reply<()>,
+    },
+    History {
+        since: jiff::Timestamp,
+        reply: Reply<Vec<Entry>>,
     },
     Held {
         revision: CommitId,
@@ -164,6 +171,11 @@ impl Mirror {
         self.ask(|reply| Command::Note { lines, reply }).await
     }
 
+    /// Our commits since then, newest first.
+    pub async fn history(&self, since: jiff::Timestamp) -> Result<Vec<Entry>, PublishError> {
+        self.ask(|reply| Command::History { since, reply }).await
+    }
+
     /// Whether `revision` still has the `images` that `commit` brought.
     pub async fn held(
         &self,
@@ -235,6 +247,7 @@ impl Owner {
                         requests.push(Request { changes, together, reply });
                     }
                     Command::Note { lines: more, reply } => lines.push((more, reply)),
+                    Command::History { since, reply } => _ = reply.send(self.history(since)),
                     Command::Preview { changes, reply } => _ = reply.send(self.preview(&changes)),
                     Command::Held { revision, commit, key, images, reply } => {
                         _ = reply.send(self.held(&revision, &commit, &key, &images));
@@ -324,6 +337,11 @@ impl Owner {
             Ok(((0..changes.len()).map(outcome).collect(), patch))
         };
         preview().map_err(|error| self.damaged(&error))
+    }
+
+    fn history(&mut self, since: jiff::Timestamp) -> Result<Vec<Entry>, PublishError> {
+        let (_, head) = self.known()?;
+        super::history::entries(&self.repository, head, since).map_err(|error| self.damaged(&error))
     }
 
     fn known(&mut self) -> Result<(Arc<Snapshot>, Oid), PublishError> {

@@ -20,10 +20,10 @@ mod snapshot;
 use crate::edit::{Quarantined, Written};
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, Source};
 
-pub use history::{Barred, Event, Origin};
-pub use mirror::{Held, Mirror, MirrorOptions, Published};
+pub use history::{Barred, Event, Images, Origin};
+pub use mirror::{Entry, Held, Mirror, MirrorOptions, Published};
 pub use notes::Verdicts;
-pub use remote::{GitCredentials, Location};
+pub use remote::{GitCredentials, Location, identity};
 pub use snapshot::{Desired, Snapshot};
 
 /// One image of an app, from what stands in the overlay to what shall stand there.

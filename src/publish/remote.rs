@@ -120,6 +120,12 @@ impl GitCredentials {
     }
 }
 
+/// Who the person is, by their own Git configuration: `NAME <EMAIL>`.
+pub fn identity() -> Option<String> {
+    let config = git2::Config::open_default().ok()?;
+    Some(format!("{} <{}>", config.get_string("user.name").ok()?, config.get_string("user.email").ok()?))
+}
+
 /// The references of a remote that concern us.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heads {

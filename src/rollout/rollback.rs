@@ -112,6 +112,7 @@ mod tests {
             trailers: source.map(|source| Trailers {
                 app: "wiki".parse().unwrap(),
                 environment: "local".parse().unwrap(),
+                images: Vec::new(),
                 source,
                 actor: "promoted".to_owned(),
                 reason: None,

@@ -82,7 +82,9 @@ impl Recipe {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{:x}{count:x}", short.trim_end_matches('-'), process::id());
 
-        let folder = tempfile::Builder::new().prefix("promote-site-").tempdir().expect("a temporary folder");
+        // Below the bed's folder, so that it goes with the bed even if this process is killed.
+        let folder =
+            tempfile::Builder::new().prefix("site-").tempdir_in(bed.dir.join("tmp")).expect("a folder");
         for part in ["home", "secrets"] {
             std::fs::create_dir(folder.path().join(part)).expect("a folder");
         }

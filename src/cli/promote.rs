@@ -1,0 +1,329 @@
+//! `promote --to ENV`: plan, copy, commit, wait.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, IsTerminal as _};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::args::{self, Common, Wait};
+use super::output::{Printer, table};
+use super::wait::{self, Wanted};
+use super::{Failure, open};
+use crate::config::{Environment, Update};
+use crate::daemon::Context;
+use crate::daemon::promotion::{self, Plan, Promotion, Wish};
+use crate::deliver::DeliverError;
+use crate::model::{AppName, CommitId, EnvironmentName, Exit};
+use crate::publish::{Change, Outcome, Snapshot, version};
+use crate::transfer::{self, TransferError};
+
+/// What all apps that were asked for come to.
+struct Plans {
+    go: Vec<Promotion>,
+    there: BTreeMap<AppName, String>,
+}
+
+pub(super) async fn run(
+    common: &Common,
+    printer: &Printer,
+    asked: &args::Promotion,
+) -> Result<Exit, Failure> {
+    let work = work(common, printer, asked);
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => {
+            printer.clear();
+            Err(Failure::new(
+                Exit::Interrupted,
+                format!(
+                    "interrupted; nothing is left half done. `promote status --environment {to}` shows where it stands, \
+                     and `promote --to {to}` goes on",
+                    to = asked.to
+                ),
+            ))
+        }
+    }
+}
+
+async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Result<Exit, Failure> {
+    let (context, snapshot) = open::open(common, printer).await?;
+    let environment = snapshot.config.environments.get(&asked.to).ok_or_else(|| {
+        open::unknown(
+            "environment",
+            asked.to.as_str(),
+            snapshot.config.environments.keys().map(EnvironmentName::as_str),
+        )
+    })?;
+    let Plans { go, there } = plans(&snapshot, asked)?;
+    show(printer, asked, &go, &there);
+    if asked.dry_run {
+        return preview(&context, printer, asked, &go).await;
+    }
+    if !go.is_empty() {
+        confirm(printer, asked, environment)?;
+    }
+    preflight(&context, asked, environment).await?;
+    let commit = if go.is_empty() { None } else { Some(commit(&context, printer, asked, &go).await?) };
+    if asked.wait != Wait::Verified {
+        finish(printer, asked, commit.as_ref(), &go, &there, Exit::Done, &json!([]));
+        return Ok(Exit::Done);
+    }
+    if environment.deploy.is_none() || environment.cluster.is_none() {
+        printer.human(&format!("{} has no cluster, so that nothing could be verified", asked.to));
+        finish(printer, asked, commit.as_ref(), &go, &there, Exit::Done, &json!([]));
+        return Ok(Exit::Done);
+    }
+    let apps = go.iter().map(|promotion| promotion.change.app.clone()).chain(there.keys().cloned()).collect();
+    let wanted = Wanted { environment: asked.to.clone(), apps, timeout: asked.timeout };
+    let (exit, verdicts) = wait::for_verdicts(&context, printer, &wanted).await?;
+    finish(printer, asked, commit.as_ref(), &go, &there, exit, &verdicts);
+    Ok(exit)
+}
+
+/// Plans every app; one that is blocked blocks all, since the set moves together or not at all.
+fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure> {
+    let mut apps: Vec<AppName> = asked.app.clone();
+    if let Some(unknown) = apps.iter().find(|app| !snapshot.config.apps.contains_key(*app)) {
+        return Err(open::unknown("app", unknown.as_str(), snapshot.config.apps.keys().map(AppName::as_str)));
+    }
+    if let Some(from) = &asked.from
+        && !snapshot.config.environments.contains_key(from)
+    {
+        let known = snapshot.config.environments.keys().map(EnvironmentName::as_str);
+        return Err(open::unknown("environment", from.as_str(), known));
+    }
+    if apps.is_empty() {
+        apps = snapshot.config.apps.keys().cloned().collect();
+    }
+    let wish = Wish {
+        from: asked.from.clone(),
+        at: asked.at.clone(),
+        override_verdicts: asked.override_gates.is_some(),
+        actor: open::person(),
+        reason: asked.override_gates.clone(),
+        may_go_down: true,
+    };
+    let (mut go, mut there, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for app in apps {
+        match promotion::plan(snapshot, &app, &asked.to, &wish) {
+            Plan::Go(promotion) => go.push(*promotion),
+            Plan::AlreadyThere(versions) => _ = there.insert(app, versions),
+            Plan::Blocked(reasons) => {
+                blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")))
+            }
+        }
+    }
+    if blocked.is_empty() {
+        return Ok(Plans { go, there });
+    }
+    let others = if go.is_empty() { "" } else { "\nThe other apps wait for it; --app APP moves one alone." };
+    let words = format!("nothing was promoted to {}:\n  {}{others}", asked.to, blocked.join("\n  "));
+    Err(Failure::new(Exit::Blocked, words))
+}
+
+fn show(printer: &Printer, asked: &args::Promotion, go: &[Promotion], there: &BTreeMap<AppName, String>) {
+    let rows = go
+        .iter()
+        .flat_map(|promotion| {
+            promotion.change.moves.iter().map(|step| {
+                vec![
+                    promotion.change.app.to_string(),
+                    step.image.to_string(),
+                    format!("{} → {}", version(&step.from), version(&step.to)),
+                    step.to.digest.as_ref().map_or(String::new(), |digest| digest.short().to_owned()),
+                    format!("from {}", promotion.from),
+                ]
+            })
+        })
+        .collect::<Vec<_>>();
+    if !rows.is_empty() {
+        let heading = format!("{} →", asked.to);
+        printer.human(&table(&[heading.as_str(), "IMAGE", "VERSION", "DIGEST", ""], rows));
+    }
+    for (app, versions) in there {
+        printer.human(&format!("{app} {versions} is already there"));
+    }
+}
+
+async fn preview(
+    context: &Context,
+    printer: &Printer,
+    asked: &args::Promotion,
+    go: &[Promotion],
+) -> Result<Exit, Failure> {
+    let exit = if go.is_empty() { Exit::Done } else { Exit::Changes };
+    let mut patch = String::new();
+    if !go.is_empty() {
+        let changes = go.iter().map(|promotion| promotion.change.clone()).collect();
+        let (outcomes, difference) = context.mirror.preview(changes).await?;
+        impossible(&outcomes)?;
+        patch = difference;
+        printer.human(&format!("\n{}", patch.trim_end()));
+    }
+    printer.machine(
+        "Plan",
+        &json!({"to": asked.to, "moves": moves(go), "patch": patch, "exitCode": exit as u8}),
+    );
+    Ok(exit)
+}
+
+fn impossible(outcomes: &[Outcome]) -> Result<(), Failure> {
+    let words: Vec<&str> = outcomes
+        .iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Impossible(words) => Some(words.as_str()),
+            _ => None,
+        })
+        .collect();
+    if words.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Usage, words.join("\n"))) }
+}
+
+/// Asks for the environment's name where a person has to decide.
+fn confirm(printer: &Printer, asked: &args::Promotion, environment: &Environment) -> Result<(), Failure> {
+    if asked.yes || environment.update == Update::Auto {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        let words = format!(
+            "{} is updated by people (`update: manual`), and nobody can be asked here; add --yes",
+            asked.to
+        );
+        return Err(Failure::new(Exit::Usage, words));
+    }
+    printer.clear();
+    printer.human(&format!("Type {} to promote:", asked.to));
+    let mut answer = String::new();
+    _ = std::io::stdin().lock().read_line(&mut answer);
+    if answer.trim() == asked.to.as_str() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, format!("\"{}\" is not {}; nothing was promoted", answer.trim(), asked.to)))
+}
+
+/// Finds out before the commit what would keep it from being delivered.
+async fn preflight(
+    context: &Context,
+    asked: &args::Promotion,
+    environment: &Environment,
+) -> Result<(), Failure> {
+    if asked.wait != Wait::Verified {
+        return Ok(());
+    }
+    let explain = |error: DeliverError| match error {
+        DeliverError::Target(words) => Failure::new(Exit::Usage, words),
+        other => Failure::new(Exit::Unreachable, other.to_string()),
+    };
+    let Some(flux) = context.clusters.flux(environment).await.map_err(explain)? else { return Ok(()) };
+    let patience = std::time::Duration::from_secs(10);
+    let ready = tokio::time::timeout(patience, flux.ready()).await;
+    ready
+        .unwrap_or_else(|_| {
+            let cluster = flux.cluster().name().to_owned();
+            Err(DeliverError::Unreachable { cluster, cause: format!("no answer within {patience:?}") })
+        })
+        .map_err(explain)?;
+    let delivery = flux.delivery().map_err(explain)?;
+    match delivery.suspended.or(delivery.stalled) {
+        Some(words) => {
+            Err(Failure::new(Exit::Blocked, format!("nothing was promoted to {}: {words}", asked.to)))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn commit(
+    context: &Arc<Context>,
+    printer: &Printer,
+    asked: &args::Promotion,
+    go: &[Promotion],
+) -> Result<CommitId, Failure> {
+    for step in go.iter().flat_map(|promotion| &promotion.transfers) {
+        let text = format!("copying {}:{} to {}", step.from, step.tag, step.to);
+        printer.step("copy", &text, &json!({"from": step.from, "to": step.to, "digest": step.digest}));
+        let tell = |progress: transfer::Progress| {
+            if progress.blobs > 0 && progress.blobs_done < progress.blobs {
+                tracing::debug!(done = progress.blobs_done, of = progress.blobs, "blobs");
+            }
+        };
+        let copied =
+            transfer::copy(&context.registries, &step.from, &step.to, &step.digest, &step.tag, &tell).await;
+        let copied = copied.map_err(|error| {
+            let exit = match &error {
+                TransferError::TagTaken { .. } => Exit::Usage,
+                _ => Exit::Unreachable,
+            };
+            Failure::new(exit, format!("nothing was committed: {error}"))
+        })?;
+        let text = format!(
+            "copied {}:{} ({} manifests and {} blobs, {} of {} blobs were there)",
+            step.to,
+            step.tag,
+            copied.manifests,
+            copied.blobs_copied + copied.blobs_mounted,
+            copied.blobs_present,
+            copied.blobs_present + copied.blobs_copied + copied.blobs_mounted
+        );
+        printer.keep("copied", &text, &json!({"to": step.to, "digest": step.digest, "bytes": copied.bytes}));
+        for notice in &copied.notices {
+            printer.keep("notice", &format!("notice: {notice}"), &json!({}));
+        }
+    }
+    let changes: Vec<Change> = go.iter().map(|promotion| promotion.change.clone()).collect();
+    printer.step("commit", &format!("committing to {}", context.mirror.location()), &json!({}));
+    let published = context.mirror.publish(changes, true).await?;
+    impossible(&published.outcomes)?;
+    let mut commit = None;
+    for outcome in &published.outcomes {
+        match outcome {
+            Outcome::Committed(id) => commit = Some(id.clone()),
+            Outcome::Overtaken { image, now } => {
+                let words =
+                    format!("somebody changed {image} to {now} meanwhile, and wins; nothing was committed");
+                return Err(Failure::new(Exit::Git, words));
+            }
+            _ => {}
+        }
+    }
+    // All there already: another process was quicker with the same promotion.
+    let commit = commit.unwrap_or_else(|| published.snapshot.head.clone());
+    let took = published.took.as_secs_f64();
+    let text = format!("committed {} to {} in {took:.2} s", commit.short(), published.snapshot.branch);
+    printer.keep("committed", &text, &json!({"commit": commit, "environment": asked.to, "seconds": took}));
+    Ok(commit)
+}
+
+fn moves(go: &[Promotion]) -> Value {
+    let step = |promotion: &Promotion| {
+        promotion
+            .change
+            .moves
+            .iter()
+            .map(|step| {
+                json!({
+                    "app": promotion.change.app, "image": step.image, "from": version(&step.from),
+                    "to": version(&step.to), "digest": step.to.digest, "source": promotion.from,
+                })
+            })
+            .collect::<Vec<_>>()
+    };
+    go.iter().flat_map(step).collect()
+}
+
+fn finish(
+    printer: &Printer,
+    asked: &args::Promotion,
+    commit: Option<&CommitId>,
+    go: &[Promotion],
+    there: &BTreeMap<AppName, String>,
+    exit: Exit,
+    verdicts: &Value,
+) {
+    printer.machine(
+        "Promotion",
+        &json!({
+            "to": asked.to, "commit": commit, "moves": moves(go),
+            "alreadyThere": there, "verdicts": verdicts, "exitCode": exit as u8,
+        }),
+    );
+}

@@ -1,0 +1,6 @@
+//! The promises of the product, on real parts: one file per promise, one test per sentence of it.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bed;
+mod the_loop;
