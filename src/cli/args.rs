@@ -34,7 +34,7 @@ changes · 130 interrupted";
 /// What all commands share.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// The GitOps repository: an address, a bare repository, or a clone (which stands for its origin)
+    /// The `GitOps` repository: an address, a bare repository, or a clone (which stands for its origin)
     #[arg(long, global = true, default_value = ".", value_name = "URL|PATH", env = "PROMOTE_REPO")]
     pub repo: String,
     /// The branch [default: the repository's default branch]

@@ -99,19 +99,14 @@ async fn other(command: Command, common: &Common, printer: &Printer) -> Result<E
         Command::History(what) => history::run(common, printer, &what).await,
         Command::Validate { file } => validate::run(printer, &file),
         Command::Schema => {
-            write(crate::config::SCHEMA.trim_end());
+            output::out(crate::config::SCHEMA.trim_end());
             Ok(Exit::Done)
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "promote", &mut script);
-            write(&String::from_utf8_lossy(&script));
+            output::out(&String::from_utf8_lossy(&script));
             Ok(Exit::Done)
         }
     }
-}
-
-fn write(text: &str) {
-    use std::io::Write as _;
-    _ = writeln!(std::io::stdout().lock(), "{text}");
 }

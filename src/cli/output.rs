@@ -47,11 +47,11 @@ impl Printer {
             if let (Some(line), Some(fields)) = (line.as_object_mut(), fields.as_object()) {
                 line.extend(fields.clone());
             }
-            self.out(&line.to_string());
+            out(&line.to_string());
         }
         match &self.bar {
             Some(bar) => bar.set_message(text.to_owned()),
-            None if !self.quiet => self.err(text),
+            None if !self.quiet => err(text),
             None => {}
         }
     }
@@ -68,7 +68,7 @@ impl Printer {
     pub(super) fn human(&self, text: &str) {
         if self.format == Format::Human {
             self.clear();
-            self.out(text);
+            out(text);
         }
     }
 
@@ -87,13 +87,13 @@ impl Printer {
             Format::Json => serde_json::to_string_pretty(&document),
             _ => serde_json::to_string(&document),
         };
-        self.out(&text.unwrap_or_default());
+        out(&text.unwrap_or_default());
     }
 
     /// What went wrong, whatever the format.
     pub(super) fn error(&self, text: &str) {
         self.clear();
-        self.err(&format!("error: {text}"));
+        err(&format!("error: {text}"));
     }
 
     /// Takes the live line away, to ask something or to end.
@@ -102,15 +102,15 @@ impl Printer {
             bar.finish_and_clear();
         }
     }
+}
 
-    fn out(&self, text: &str) {
-        // A closed pipe (| head) is no error of ours.
-        _ = writeln!(std::io::stdout().lock(), "{text}");
-    }
+/// Writes a line of the result; a closed pipe (`| head`) is no error of ours.
+pub(super) fn out(text: &str) {
+    _ = writeln!(std::io::stdout().lock(), "{text}");
+}
 
-    fn err(&self, text: &str) {
-        _ = writeln!(std::io::stderr().lock(), "{text}");
-    }
+fn err(text: &str) {
+    _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Rows in aligned columns below a line of headings.

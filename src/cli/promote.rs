@@ -110,7 +110,7 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
             Plan::Go(promotion) => go.push(*promotion),
             Plan::AlreadyThere(versions) => _ = there.insert(app, versions),
             Plan::Blocked(reasons) => {
-                blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")))
+                blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")));
             }
         }
     }

@@ -92,7 +92,7 @@ fn show(printer: &Printer, snapshot: &Snapshot, what: &args::Status) {
     for row in &rows {
         let bad = row.verdict.filter(|verdict| *verdict != Verdict::Verified);
         for words in bad.iter().flat_map(|_| &row.reasons).chain(&row.remarks) {
-            text.push_str(&format!("\n{} in {}: {words}", row.app, row.environment));
+            text = format!("{text}\n{} in {}: {words}", row.app, row.environment);
         }
     }
     printer.human(&text);

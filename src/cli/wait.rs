@@ -238,6 +238,13 @@ async fn take_back(
         .origin()
         .and_then(|origin| origin.trailers.as_ref())
         .is_some_and(|trailers| trailers.source == Source::Rollback { commit: subject.commit.clone() });
+    let stands = desired.origin().is_some_and(|origin| origin.commit == subject.commit);
+    if !done && !stands {
+        return Ok((
+            Exit::Failed,
+            "somebody has changed the version meanwhile; nothing was rolled back".to_owned(),
+        ));
+    }
     if !done {
         let bad = |digest: &crate::model::Digest| {
             desired.record.quarantine.iter().any(|entry| entry.digest == *digest)

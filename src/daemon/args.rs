@@ -16,7 +16,7 @@ use crate::model::{EnvironmentName, RegistryHost};
 #[derive(Debug, Parser)]
 #[command(name = "promoted", version, max_term_width = 100)]
 pub struct Args {
-    /// The GitOps repository: https://, http://, ssh://, a bare repository, or a clone (which stands for its origin)
+    /// The `GitOps` repository: https://, http://, ssh://, a bare repository, or a clone (which stands for its origin)
     #[arg(long, env = "PROMOTED_REPO", value_name = "URL|PATH")]
     pub repo: String,
     /// The branch [default: the repository's default branch]
@@ -28,7 +28,7 @@ pub struct Args {
     /// Serve only this environment; may be given several times [default: all]
     #[arg(long, env = "PROMOTED_ENVIRONMENT", value_delimiter = ',', value_name = "ENV")]
     pub environment: Vec<EnvironmentName>,
-    /// A folder with the keys of Flux's Git Secret: username, password, bearerToken, identity, known_hosts, ca.crt
+    /// A folder with the keys of Flux's Git Secret: username, password, bearerToken, identity, `known_hosts`, ca.crt
     #[arg(long, env = "PROMOTED_GIT_CREDENTIALS", value_name = "DIR")]
     pub git_credentials: Option<PathBuf>,
     /// A docker config.json; may be given several times [default: ~/.docker/config.json]
@@ -40,7 +40,7 @@ pub struct Args {
     /// The folder of the files that promote.yaml names as secrets (kubeconfigs)
     #[arg(long, env = "PROMOTED_SECRETS", value_name = "DIR")]
     pub secrets: Option<PathBuf>,
-    /// The folder of caches; deleting it costs one clone [default: $XDG_STATE_HOME/promoted]
+    /// The folder of caches; deleting it costs one clone [default: $`XDG_STATE_HOME/promoted`]
     #[arg(long, env = "PROMOTED_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// Where /metrics, /healthz and /readyz are served

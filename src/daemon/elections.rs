@@ -80,7 +80,7 @@ impl World<'_> {
             if settings.after.is_empty() && self.serves(environment) {
                 intentions.remarks.insert(place, remark);
                 if free {
-                    self.from_registry(app, environment, desired, &mut intentions);
+                    self.elect_from_registry(app, environment, desired, &mut intentions);
                 }
             } else if settings.after.iter().any(|before| self.serves(before)) {
                 intentions.remarks.insert(place, remark);
@@ -95,7 +95,7 @@ impl World<'_> {
         intentions
     }
 
-    fn from_registry(
+    fn elect_from_registry(
         &self,
         app: &AppName,
         environment: &EnvironmentName,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -16,15 +16,19 @@ use super::follow::{self, Shared, Subject};
 use super::promotion::Promotion;
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
-use crate::model::{EnvironmentName, Exit, Image, RegistryHost, Repository, Source, Tag, Verdict};
+use crate::model::{
+    CommitId, EnvironmentName, Exit, Image, RegistryHost, Repository, Source, Tag, Verdict, VerdictNote,
+};
 use crate::publish::{Change, Outcome, PublishError, Published, Snapshot};
 use crate::rollout::{Decision, Phase, rollback};
 use crate::transfer;
 
 /// How long an election waits for the other looks of its pass, so that one commit serves all.
 const GATHER: Duration = Duration::from_millis(150);
+/// How many digests are asked for at the same time.
+const AT_ONCE: usize = 16;
 /// What stands undecided is judged anew after this long.
-const JUDGE_AGAIN: Duration = Duration::from_secs(300);
+const JUDGE_AGAIN: Duration = Duration::from_mins(5);
 /// How long a stop waits for a push that is under way.
 const DRAIN: Duration = Duration::from_secs(8);
 
@@ -46,7 +50,7 @@ enum Done {
     Previewed(Result<(Vec<Outcome>, String), PublishError>),
     Copied(Place, Box<Promotion>, Result<(), transfer::TransferError>),
     Decided(Box<Subject>, Box<Decision>),
-    Noted(Result<(), PublishError>),
+    Noted(Vec<VerdictNote>, Result<(), PublishError>),
 }
 
 /// Everything that the supervisor remembers. All of it can be found again in Git, the registries and the cluster.
@@ -67,9 +71,14 @@ pub struct Supervisor {
     publishing: BTreeSet<Place>,
     copying: BTreeSet<Place>,
     copy_failed: BTreeMap<Place, Instant>,
-    rollouts: BTreeMap<Place, (crate::model::CommitId, tokio::task::AbortHandle)>,
-    judged: BTreeMap<Place, (crate::model::CommitId, Instant)>,
-    kept: BTreeSet<(Place, crate::model::CommitId)>,
+    rollouts: BTreeMap<Place, (CommitId, tokio::task::AbortHandle)>,
+    judged: BTreeMap<Place, (CommitId, Instant)>,
+    kept: BTreeSet<(Place, CommitId)>,
+    /// Verdicts that the remote did not take yet.
+    unwritten: Vec<VerdictNote>,
+    /// Failed versions that are still to be taken back: the commit, the layer that failed, and why.
+    failed: BTreeMap<Place, (CommitId, String, String)>,
+    asking: Arc<Semaphore>,
     tasks: JoinSet<Done>,
     ends: BTreeSet<u8>,
     outcome: Vec<Exit>,
@@ -100,6 +109,9 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         rollouts: BTreeMap::new(),
         judged: BTreeMap::new(),
         kept: BTreeSet::new(),
+        unwritten: Vec::new(),
+        failed: BTreeMap::new(),
+        asking: Arc::new(Semaphore::new(AT_ONCE)),
         tasks: JoinSet::new(),
         ends: BTreeSet::new(),
         outcome: Vec::new(),
@@ -114,7 +126,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         if supervisor.mode.once && supervisor.is_idle() {
             break;
         }
-        let gathered = supervisor.gathering.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+        let gathered = supervisor.gathering.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
             () = stop.cancelled() => {
                 supervisor.drain().await;
@@ -143,6 +155,8 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
                 poll = Instant::now() + supervisor.snapshot.config.interval;
                 supervisor.refresh();
                 // What could not be written at the last pass is tried again.
+                let lines = std::mem::take(&mut supervisor.unwritten);
+                supervisor.write(lines);
                 supervisor.proceed();
             }
         }
@@ -312,8 +326,11 @@ impl Supervisor {
         }
         for (repository, tag) in resolve {
             if self.resolving.insert((repository.clone(), tag.clone())) {
-                let registries = self.context.registries.clone();
+                // A digest that takes long holds up its own app only.
+                self.gathering.get_or_insert_with(|| Instant::now() + GATHER);
+                let (registries, asking) = (self.context.registries.clone(), self.asking.clone());
                 self.tasks.spawn(async move {
+                    let _turn = asking.acquire_owned().await;
                     let result = registries.digest(&repository, &tag).await;
                     let known = result.map(|digest| digest.map_or(Known::Absent, Known::Digest));
                     Done::Resolved(repository, tag, known)
@@ -338,7 +355,8 @@ impl Supervisor {
                 !busy(&place) && !tired
             })
             .collect();
-        if self.resolving.is_empty() {
+        if self.resolving.is_empty() || self.gathering.is_none() {
+            self.gathering = None;
             self.publish(changes);
         }
         for promotion in promotions {
@@ -400,7 +418,7 @@ impl Supervisor {
                         self.read(snapshot);
                     }
                     Err(error @ PublishError::Config(_)) => {
-                        self.context.health.set("config", Some(error.to_string()))
+                        self.context.health.set("config", Some(error.to_string()));
                     }
                     Err(error) => self.context.health.set("git", Some(error.to_string())),
                 }
@@ -462,11 +480,17 @@ impl Supervisor {
                     tracing::info!(changes = count, "would commit\n{patch}");
                 }
             }
-            Done::Previewed(Err(error)) | Done::Noted(Err(error)) => {
+            Done::Previewed(Err(error)) => {
                 self.end(exit_of(&error));
-                tracing::warn!(%error, "not written");
+                tracing::warn!(%error, "no preview");
             }
-            Done::Noted(Ok(())) => {}
+            Done::Noted(lines, result) => {
+                if let Err(error) = &result {
+                    self.end(exit_of(error));
+                    self.unwritten.extend(lines);
+                }
+                self.context.health.tell("verdicts", result.err().map(|error| error.to_string()));
+            }
             Done::Decided(subject, decision) => self.decided(&subject, &decision),
         }
     }
@@ -477,13 +501,21 @@ impl Supervisor {
             let place = (change.app.clone(), change.environment.clone());
             let part = format!("app {} in {}", change.app, change.environment);
             match outcome {
-                Outcome::Committed(commit) => Committed {
-                    change,
-                    commit: commit.as_str(),
-                    took: published.took,
-                    races: published.races,
+                Outcome::Committed(commit) => {
+                    Committed {
+                        change,
+                        commit: commit.as_str(),
+                        took: published.took,
+                        races: published.races,
+                    }
+                    .emit(&self.context.metrics);
+                    if matches!(change.source, Source::Rollback { .. }) {
+                        let (app, environment) = (&change.app, &change.environment);
+                        let cause = self.failed.remove(&place).map(|(_, cause, _)| cause);
+                        let cause = cause.as_deref().unwrap_or("recovered");
+                        RolledBack { app, environment, cause }.emit(&self.context.metrics);
+                    }
                 }
-                .emit(&self.context.metrics),
                 Outcome::AlreadyThere | Outcome::HeldBack => {}
                 Outcome::Overtaken { image, now } => {
                     tracing::info!(app = %change.app, environment = %change.environment, %image, now,
@@ -545,9 +577,16 @@ impl Supervisor {
                 .collect();
             let open = judged.iter().any(|verdict| matches!(verdict, None | Some(Verdict::Unknown)));
             let failed = judged.contains(&Some(Verdict::Failed));
-            if failed {
-                self.take_back(place, "judged as failed before", None);
-                continue;
+            match self.failed.get(place).cloned() {
+                Some((commit, _, reason)) if commit == subject.commit => {
+                    self.take_back(place, &commit, &reason, true);
+                    continue;
+                }
+                _ if failed => {
+                    self.take_back(place, &subject.commit, "judged as failed before", false);
+                    continue;
+                }
+                _ => {}
             }
             let waits = self.judged.get(place).is_some_and(|(commit, at)| {
                 *commit == subject.commit && (self.mode.once || at.elapsed() < JUDGE_AGAIN)
@@ -603,26 +642,27 @@ impl Supervisor {
             let seen = self.first_seen.get(&key)?;
             Duration::try_from(decision.times.decided.duration_since(*seen)).ok()
         });
-        Decided {
-            app: &subject.app,
-            environment: &subject.environment,
-            commit: subject.commit.as_str(),
-            versions: &subject.versions(),
-            decision,
-            lead: lead.max(),
-        }
-        .emit(&self.context.metrics);
-        self.judged.insert(place.clone(), (subject.commit.clone(), Instant::now()));
         let already_unknown = decision.verdict == Verdict::Unknown
             && self.snapshot.verdicts.of_commit(&subject.commit).iter().any(|note| {
                 note.app == subject.app
                     && note.environment == subject.environment
                     && note.verdict == Verdict::Unknown
             });
+        if !already_unknown {
+            Decided {
+                app: &subject.app,
+                environment: &subject.environment,
+                commit: subject.commit.as_str(),
+                versions: &subject.versions(),
+                decision,
+                lead: lead.max(),
+            }
+            .emit(&self.context.metrics);
+        }
+        self.judged.insert(place.clone(), (subject.commit.clone(), Instant::now()));
         let lines = follow::notes(subject, decision);
-        if !lines.is_empty() && !already_unknown {
-            let mirror = self.context.mirror.clone();
-            self.tasks.spawn(async move { Done::Noted(mirror.note(lines).await) });
+        if !already_unknown {
+            self.write(lines);
         }
         match decision.verdict {
             Verdict::Verified => {
@@ -641,13 +681,25 @@ impl Supervisor {
                     .find(|layer| layer.result == "fail" || layer.result == "wait")
                     .map_or("applied", |layer| layer.layer.as_str());
                 let reason = decision.reasons.join("; ");
-                self.take_back(&place, &reason, Some(cause));
+                let failed = (subject.commit.clone(), cause.to_owned(), reason.clone());
+                self.failed.insert(place.clone(), failed);
+                self.take_back(&place, &subject.commit, &reason, true);
             }
         }
     }
 
-    /// Takes back what failed, or says once why it stays.
-    fn take_back(&mut self, place: &Place, reason: &str, cause: Option<&str>) {
+    fn write(&mut self, lines: Vec<VerdictNote>) {
+        if !lines.is_empty() {
+            let mirror = self.context.mirror.clone();
+            self.tasks.spawn(async move {
+                let result = mirror.note(lines.clone()).await;
+                Done::Noted(lines, result)
+            });
+        }
+    }
+
+    /// Takes back the version that `commit` brought, or says once why it stays.
+    fn take_back(&mut self, place: &Place, commit: &CommitId, reason: &str, known: bool) {
         let (app, environment) = place;
         let snapshot = self.snapshot.clone();
         let (Some(desired), Some(settings)) =
@@ -655,11 +707,13 @@ impl Supervisor {
         else {
             return;
         };
-        if self.publishing.contains(place) {
+        // Whatever came after the failed version is another one, with a verdict of its own to come.
+        let stands = desired.origin().is_some_and(|origin| origin.commit == *commit);
+        if !stands || self.publishing.contains(place) {
             return;
         }
-        let reason = match (cause, desired.origin()) {
-            (None, Some(origin)) => snapshot
+        let reason = match (known, desired.origin()) {
+            (false, Some(origin)) => snapshot
                 .verdicts
                 .of_commit(&origin.commit)
                 .iter()
@@ -680,8 +734,6 @@ impl Supervisor {
         let verify = settings.verify.on_failure;
         match rollback::of(app, environment, &desired.events, verify, &reason, Timestamp::now(), bad) {
             Ok(change) => {
-                RolledBack { app, environment, cause: cause.unwrap_or("recovered") }
-                    .emit(&self.context.metrics);
                 self.publish(vec![change]);
             }
             Err(kept) => {

@@ -126,12 +126,12 @@ impl Cluster {
         self.deployments.get(namespace, self, || Api::namespaced(self.client.clone(), namespace))
     }
 
-    /// The StatefulSets of a namespace.
+    /// The `StatefulSets` of a namespace.
     pub fn stateful_sets(&self, namespace: &str) -> Arc<Watched<StatefulSet>> {
         self.stateful_sets.get(namespace, self, || Api::namespaced(self.client.clone(), namespace))
     }
 
-    /// The DaemonSets of a namespace.
+    /// The `DaemonSets` of a namespace.
     pub fn daemon_sets(&self, namespace: &str) -> Arc<Watched<DaemonSet>> {
         self.daemon_sets.get(namespace, self, || Api::namespaced(self.client.clone(), namespace))
     }
@@ -249,7 +249,7 @@ where
                     match event {
                         Ok(watcher::Event::Init) => fresh.clear(),
                         Ok(watcher::Event::InitApply(object)) => {
-                            _ = fresh.insert(object.name_any(), slim(object))
+                            _ = fresh.insert(object.name_any(), slim(object));
                         }
                         Ok(watcher::Event::InitDone) => {
                             state.objects = std::mem::take(&mut fresh);

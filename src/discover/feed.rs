@@ -84,7 +84,7 @@ pub async fn run(
             .filter(|(repository, _)| !asked.contains(*repository) && !once)
             .filter_map(|(_, track)| track.due)
             .min()
-            .unwrap_or_else(|| now + Duration::from_secs(3600));
+            .unwrap_or_else(|| now + Duration::from_hours(1));
         tokio::select! {
             Some(look) = looks.join_next() => {
                 let Ok((repository, result, took)) = look else { continue };

@@ -57,7 +57,7 @@ pub fn verified(upstream: &[Upstream], override_verdicts: bool) -> Result<Set, V
                 _ if override_verdicts => {}
                 None => reasons.push(format!("{environment}: {image} {tag} has no verdict yet")),
                 Some(verdict) => {
-                    reasons.push(format!("{environment}: {image} {tag} is {verdict}, not verified"))
+                    reasons.push(format!("{environment}: {image} {tag} is {verdict}, not verified"));
                 }
             }
             images.insert(image.clone(), (tag.clone(), standing.digest.clone()));

@@ -26,15 +26,18 @@ pub(super) fn record_path(app: &AppName, environment: &EnvironmentName) -> Strin
     format!(".promote/{environment}/{app}.yaml")
 }
 
+/// A file's bytes, and whether it is executable.
+type Content = (Vec<u8>, bool);
+
 /// Files as the tree has them, with the edits so far on top.
 struct Workspace<'r> {
     repository: &'r Repository,
     base: &'r Tree<'r>,
-    edited: BTreeMap<String, (Vec<u8>, bool)>,
+    edited: BTreeMap<String, Content>,
 }
 
 impl Workspace<'_> {
-    fn read(&self, path: &str) -> Result<Option<(Vec<u8>, bool)>, String> {
+    fn read(&self, path: &str) -> Result<Option<Content>, String> {
         if let Some(edited) = self.edited.get(path) {
             return Ok(Some(edited.clone()));
         }
@@ -54,21 +57,21 @@ pub(super) fn apply(
     together: bool,
 ) -> Result<Applied, git2::Error> {
     let mut workspace = Workspace { repository, base, edited: BTreeMap::new() };
-    let mut made = Vec::new();
+    let mut applied = Vec::new();
     let mut others = BTreeMap::new();
     for (place, change) in changes.iter().enumerate() {
         match edits(&workspace, config, change) {
             Ok(edits) if edits.is_empty() => _ = others.insert(place, Outcome::AlreadyThere),
             Ok(edits) => {
                 workspace.edited.extend(edits);
-                made.push(place);
+                applied.push(place);
             }
             Err(outcome) => _ = others.insert(place, outcome),
         }
     }
     let stopped = others.values().any(|outcome| *outcome != Outcome::AlreadyThere);
     if together && stopped {
-        others.extend(made.drain(..).map(|place| (place, Outcome::HeldBack)));
+        others.extend(applied.drain(..).map(|place| (place, Outcome::HeldBack)));
         workspace.edited.clear();
     }
     let mut builder = TreeUpdateBuilder::new();
@@ -78,7 +81,7 @@ pub(super) fn apply(
     }
     let tree =
         if workspace.edited.is_empty() { base.id() } else { builder.create_updated(repository, base)? };
-    Ok(Applied { tree, made, others })
+    Ok(Applied { tree, made: applied, others })
 }
 
 /// The files that one change edits, with their new content; none if all stands there already.
@@ -86,7 +89,7 @@ fn edits(
     workspace: &Workspace<'_>,
     config: &Config,
     change: &Change,
-) -> Result<Vec<(String, (Vec<u8>, bool))>, Outcome> {
+) -> Result<Vec<(String, Content)>, Outcome> {
     let mut edits = Vec::new();
     if !change.moves.is_empty() {
         let folder = config.overlay(&change.app, &change.environment).ok_or_else(|| {
@@ -126,9 +129,8 @@ fn edits(
         let mut content = before.as_ref().map(|(content, _)| content.clone());
         for entry in &change.quarantine {
             let added = edit::add_quarantine(content.as_deref(), entry);
-            match added.map_err(|error| Outcome::Impossible(format!("{path}: {error}")))? {
-                Some(edited) => content = Some(edited),
-                None => {}
+            if let Some(edited) = added.map_err(|error| Outcome::Impossible(format!("{path}: {error}")))? {
+                content = Some(edited);
             }
         }
         if let Some(content) = content

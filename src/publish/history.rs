@@ -64,16 +64,37 @@ pub struct Barred {
     pub author: String,
 }
 
-/// All events of all apps, newest first, as far as they matter.
+/// All events of all apps, newest first, as far back as they matter.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
-    events: BTreeMap<Key, Arc<Vec<Event>>>,
+    traces: BTreeMap<Key, Trace>,
+}
+
+/// The events of one app in one environment.
+#[derive(Debug, Clone, Default)]
+struct Trace {
+    events: Arc<Vec<Event>>,
+    /// There is nothing before them, or nothing that is looked at.
+    whole: bool,
+}
+
+impl Trace {
+    /// Whether nothing older matters: a version of ours that was elected stands again (or still), and whatever a
+    /// person took away before that election is older than it.
+    fn is_settled(&self) -> bool {
+        is_settled(&self.events)
+    }
+}
+
+fn is_settled(events: &[Event]) -> bool {
+    let Some(newest) = events.first() else { return false };
+    events.iter().any(|event| event.is_election() && event.after == newest.after)
 }
 
 impl History {
     /// The events of one app in one environment, newest first.
     pub(super) fn of(&self, key: &Key) -> Arc<Vec<Event>> {
-        self.events.get(key).cloned().unwrap_or_default()
+        self.traces.get(key).map(|trace| trace.events.clone()).unwrap_or_default()
     }
 
     /// Walks from `head` to `known` (what this history already covers) or to where everything is settled.
@@ -102,23 +123,30 @@ impl History {
                 break;
             }
             for (path, event) in events_of(repository, id, &open, overlays)? {
-                let settled = event.is_election();
                 let Some((path, key)) = overlays.get_key_value(&path) else { continue };
-                fresh.entry(key).or_default().push(event);
-                if settled {
+                let events = fresh.entry(key).or_default();
+                events.push(event);
+                if is_settled(events) {
                     open.remove(path.as_str());
                 }
             }
         }
-        let mut events = BTreeMap::new();
+        let mut traces = BTreeMap::new();
         for (path, key) in overlays {
-            let mut all = fresh.remove(key).unwrap_or_default();
-            if reached_known && open.contains(path.as_str()) {
-                all.extend(self.of(key).iter().cloned());
+            let mut events = fresh.remove(key).unwrap_or_default();
+            let mut whole = open.contains(path.as_str());
+            if reached_known && whole {
+                let before = self.traces.get(key).cloned().unwrap_or_default();
+                events.extend(before.events.iter().cloned());
+                whole = before.whole;
             }
-            events.insert(key.clone(), Arc::new(all));
+            traces.insert(key.clone(), Trace { events: Arc::new(events), whole });
         }
-        Ok(Self { events })
+        // A rollback or a person's commit brings back what stood before the part that is known: look further.
+        if traces.values().any(|trace| !trace.whole && !trace.is_settled()) {
+            return Self::default().extend(repository, head, None, overlays);
+        }
+        Ok(Self { traces })
     }
 }
 

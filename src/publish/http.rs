@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use crate::model::printable;
 
 /// How long one request may take, from the connection to the last byte that is waited for.
-pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 /// An advertisement of more references than this is not a repository of manifests.
 const LARGEST_ADVERTISEMENT: usize = 64 * 1024 * 1024;
 

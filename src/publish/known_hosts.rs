@@ -1,6 +1,6 @@
 //! The `known_hosts` of a credentials folder: which key a host must show.
 //!
-//! Format: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT", plain host names only. Hashed names cannot be told apart without
+//! Format: sshd(8), "`SSH_KNOWN_HOSTS` FILE FORMAT", plain host names only. Hashed names cannot be told apart without
 //! trying each, and `@cert-authority` trusts more than one host: both are passed over and named in the refusal.
 
 use base64::Engine as _;

@@ -388,7 +388,7 @@ impl Owner {
         let lines: Vec<VerdictNote> = notes.iter().flat_map(|(lines, _)| lines.iter().cloned()).collect();
         let result = self.push_until_done(&requests, &lines);
         let took = began.elapsed();
-        let noted = match &result {
+        let written = match &result {
             Ok(done) => done.notes_failed.clone().map_or(Ok(()), Err),
             Err(error) => Err(error.clone()),
         };
@@ -406,7 +406,7 @@ impl Owner {
             _ = request.reply.send(answer);
         }
         for (_, reply) in notes {
-            _ = reply.send(noted.clone());
+            _ = reply.send(written.clone());
         }
     }
 
@@ -444,7 +444,7 @@ impl Owner {
                             }
                             Pushed::Lost => lost = true,
                             Pushed::Rejected(said) if is_branch => {
-                                words = Some((update.reference.clone(), said))
+                                words = Some((update.reference.clone(), said));
                             }
                             Pushed::Rejected(said) => notes_failed = Some((update.reference.clone(), said)),
                         }
@@ -455,15 +455,16 @@ impl Owner {
                     | PublishError::HostKey { .. }
                     | PublishError::Missing { .. }),
                 ) => {
+                    self.forget();
                     return Err(error);
                 }
                 Err(error) => {
                     // The remote may have taken the push before the connection broke: only a look can tell.
                     breaks += 1;
+                    self.forget();
                     if breaks >= BREAKS {
                         return Err(error);
                     }
-                    self.forget();
                     pause(breaks);
                     self.refresh()?;
                     if let (Some(commit), Some(heads)) = (commit, &self.heads)

@@ -110,6 +110,8 @@ const LATE_CHANCE: SignedDuration = SignedDuration::from_secs(30);
 impl Rollout {
     /// A change that was committed at `committed` and is looked at from `now` on.
     pub fn new(rules: Rules, committed: Timestamp, now: Timestamp) -> Self {
+        // A committer's clock may be ahead of ours.
+        let committed = committed.min(now);
         let deadline = (committed + rules.timeout).max(now + rules.stable_for + LATE_CHANCE);
         let detail = "the commit has not arrived yet".to_owned();
         Self { rules, committed, deadline, applied: None, rolled_out: None, detail }
@@ -214,10 +216,9 @@ impl Rollout {
         };
         let (result, detail) = match &seen.delivered {
             Delivered::Yes => ("pass", "the commit is applied"),
-            Delivered::Changed(words) => ("unknown", words.as_str()),
             Delivered::Refused(words) => ("fail", words.as_str()),
             Delivered::NotYet(words) | Delivered::Blocked(words) => ("wait", words.as_str()),
-            Delivered::Silent(words) => ("unknown", words.as_str()),
+            Delivered::Changed(words) | Delivered::Silent(words) => ("unknown", words.as_str()),
         };
         let mut layers =
             vec![note("applied", result, detail, seconds(Some(self.committed), self.applied.or(Some(now))))];

@@ -133,8 +133,7 @@ fn deployment(id: &WorkloadId, found: &Deployment) -> Option<Reduced> {
             .filter(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))
             .map(|condition| message(&condition.message)),
         cannot_create: condition("ReplicaFailure", "True").map(|condition| {
-            let since =
-                condition.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| instant(time));
+            let since = condition.last_transition_time.as_ref().map_or(Timestamp::UNIX_EPOCH, instant);
             (since, message(&condition.message))
         }),
     };
@@ -264,7 +263,7 @@ fn reduce_pod(pod: &KubePod, repositories: &[Repository]) -> Pod {
         .collect();
     Pod {
         name: pod.name_any(),
-        created: pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| instant(time)),
+        created: pod.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, instant),
         ending: pod.metadata.deletion_timestamp.is_some(),
         unschedulable,
         containers,

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Judgement;
 
-/// A Deployment, StatefulSet or DaemonSet, reduced to what decides.
+/// A Deployment, `StatefulSet` or `DaemonSet`, reduced to what decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Workload {
     /// Kind, namespace and name, for people.
