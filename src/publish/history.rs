@@ -276,3 +276,7 @@ pub(super) fn barred(events: &[Event]) -> Vec<Barred> {
     };
     events.iter().filter(|event| event.trailers.is_none()).flat_map(taken).collect()
 }
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

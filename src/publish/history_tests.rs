@@ -1,0 +1,152 @@
+//! Histories told as commits: who set which version, newest last.
+
+#![allow(clippy::unwrap_used)]
+
+use git2::{Signature, build::TreeUpdateBuilder};
+
+use super::*;
+
+const PATH: &str = "apps/wiki/local/kustomization.yaml";
+
+/// A bare repository with one overlay.
+struct Story {
+    repository: Repository,
+    head: Option<Oid>,
+    _folder: tempfile::TempDir,
+}
+
+fn story() -> Story {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = Repository::init_bare(folder.path()).unwrap();
+    Story { repository, head: None, _folder: folder }
+}
+
+impl Story {
+    fn commit(&mut self, path: &str, content: &str, message: &str) {
+        let parent = self.head.map(|head| self.repository.find_commit(head).unwrap());
+        let base = match &parent {
+            Some(parent) => parent.tree().unwrap(),
+            None => {
+                let empty = self.repository.treebuilder(None).unwrap().write().unwrap();
+                self.repository.find_tree(empty).unwrap()
+            }
+        };
+        let blob = self.repository.blob(content.as_bytes()).unwrap();
+        let mut builder = TreeUpdateBuilder::new();
+        builder.upsert(path, blob, git2::FileMode::Blob);
+        let tree = builder.create_updated(&self.repository, &base).unwrap();
+        let tree = self.repository.find_tree(tree).unwrap();
+        let author = Signature::now("A Person", "person@example.org").unwrap();
+        let parents: Vec<_> = parent.iter().collect();
+        let id = self.repository.commit(None, &author, &author, message, &tree, &parents).unwrap();
+        self.head = Some(id);
+    }
+
+    fn set(&mut self, tag: &str, message: &str) {
+        self.commit(PATH, &format!("images:\n- name: wiki\n  newTag: \"{tag}\"\n"), message);
+    }
+
+    fn person(mut self, tag: &str) -> Self {
+        self.set(tag, "by hand");
+        self
+    }
+
+    fn elected(mut self, tag: &str) -> Self {
+        self.set(tag, &message("registry"));
+        self
+    }
+
+    fn rolled_back(mut self, tag: &str) -> Self {
+        let taken_back = self.head.unwrap();
+        self.set(tag, &message(&format!("rollback {taken_back}")));
+        self
+    }
+
+    fn something_else(mut self, count: usize) -> Self {
+        for number in 0..count {
+            self.commit("README.md", &number.to_string(), "docs");
+        }
+        self
+    }
+
+    fn read(&self, before: &History, known: Option<Oid>) -> History {
+        let key: Key = ("wiki".parse().unwrap(), "local".parse().unwrap());
+        let overlays = BTreeMap::from([(PATH.to_owned(), key)]);
+        before.extend(&self.repository, self.head.unwrap(), known, &overlays).unwrap()
+    }
+
+    fn fresh(&self) -> History {
+        self.read(&History::default(), None)
+    }
+}
+
+fn message(source: &str) -> String {
+    format!(
+        "wiki: local\n\nPromote-App: wiki\nPromote-Environment: local\nPromote-Source: {source}\nPromote-Actor: promoted\n"
+    )
+}
+
+fn events(history: &History) -> Arc<Vec<Event>> {
+    history.of(&("wiki".parse().unwrap(), "local".parse().unwrap()))
+}
+
+/// The tags after each event, newest first.
+fn tags(history: &History) -> Vec<String> {
+    let tag = |event: &Event| event.after.values().next().unwrap().new_tag.as_ref().unwrap().to_string();
+    events(history).iter().map(tag).collect()
+}
+
+fn taken(history: &History) -> Vec<String> {
+    barred(&events(history)).iter().map(|barred| barred.version.new_tag.as_ref().unwrap().to_string()).collect()
+}
+
+#[test]
+fn the_commit_that_brought_a_version_is_found_behind_others() {
+    let story = story().person("1.0.0").elected("1.1.0").something_else(3);
+    assert_eq!(tags(&story.fresh()), ["1.1.0"]);
+    assert!(events(&story.fresh())[0].trailers.is_some());
+}
+
+#[test]
+fn a_version_that_a_person_replaced_is_taken_away() {
+    let story = story().elected("1.1.0").elected("1.2.0").person("1.1.0");
+    assert_eq!(taken(&story.fresh()), ["1.2.0"]);
+}
+
+#[test]
+fn what_a_person_took_away_stays_away_after_a_rollback() {
+    let story = story().elected("1.0.0").elected("1.1.0").person("1.0.0").elected("1.2.0").rolled_back("1.0.0");
+    assert_eq!(tags(&story.fresh()), ["1.0.0", "1.2.0", "1.0.0", "1.1.0", "1.0.0"]);
+    assert_eq!(taken(&story.fresh()), ["1.1.0"]);
+}
+
+#[test]
+fn a_version_elected_since_then_ends_the_search() {
+    let story = story().elected("1.1.0").person("1.0.0").elected("1.2.0");
+    assert!(taken(&story.fresh()).is_empty(), "1.1.0 is older than what stands");
+}
+
+#[test]
+fn reading_on_from_a_known_head_tells_the_same_as_reading_all() {
+    let mut told = story().person("1.0.0").elected("1.1.0").person("1.0.0");
+    let mut history = told.fresh();
+    let steps: [fn(Story) -> Story; 5] = [
+        |told| told.elected("1.2.0"),
+        |told| told.something_else(1),
+        |told| told.rolled_back("1.0.0"),
+        |told| told.person("1.3.0"),
+        |told| told.elected("1.4.0"),
+    ];
+    for step in steps {
+        let known = told.head;
+        told = step(told);
+        history = told.read(&history, known);
+        assert_eq!(tags(&history)[0], tags(&told.fresh())[0]);
+        assert_eq!(taken(&history), taken(&told.fresh()));
+    }
+}
+
+#[test]
+fn an_overlay_that_nobody_changed_has_one_event() {
+    assert_eq!(tags(&story().person("1.0.0").something_else(2).fresh()), ["1.0.0"]);
+}
