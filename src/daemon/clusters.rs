@@ -17,23 +17,32 @@ pub struct Clusters {
     secrets: Option<PathBuf>,
     programs: bool,
     connected: Mutex<HashMap<String, Arc<Cluster>>>,
+    /// Held, so that what delivers is known at once when there is something to deliver.
+    deliveries: Mutex<HashMap<String, Arc<Flux>>>,
 }
 
 impl Clusters {
     /// `secrets` is the folder of `--secrets`; `programs` whether a kubeconfig may start one.
     pub fn new(secrets: Option<PathBuf>, programs: bool) -> Self {
-        Self { secrets, programs, connected: Mutex::default() }
+        Self { secrets, programs, connected: Mutex::default(), deliveries: Mutex::default() }
     }
 
     /// The way to see and ask what delivers to `environment`; none if nothing does.
-    pub async fn flux(&self, environment: &Environment) -> Result<Option<Flux>, DeliverError> {
+    pub async fn flux(&self, environment: &Environment) -> Result<Option<Arc<Flux>>, DeliverError> {
         let (Some(cluster), Some(target)) = (&environment.cluster, &environment.deploy) else {
             return Ok(None);
         };
         if *cluster == config::Cluster::None {
             return Ok(None);
         }
-        Ok(Some(Flux::watch(self.cluster(cluster).await?, target.clone())))
+        let key = format!("{cluster:?} {target:?}");
+        let mut deliveries = self.deliveries.lock().await;
+        if let Some(flux) = deliveries.get(&key) {
+            return Ok(Some(flux.clone()));
+        }
+        let flux = Arc::new(Flux::watch(self.cluster(cluster).await?, target.clone()));
+        deliveries.insert(key, flux.clone());
+        Ok(Some(flux))
     }
 
     async fn cluster(&self, from: &config::Cluster) -> Result<Arc<Cluster>, DeliverError> {

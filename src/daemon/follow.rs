@@ -152,7 +152,7 @@ async fn changed(changes: Option<watch::Receiver<u64>>) {
 struct Follower<'a> {
     context: &'a Context,
     subject: &'a Subject,
-    flux: Option<Flux>,
+    flux: Option<Arc<Flux>>,
     watches: Watches,
     held: HashMap<CommitId, Held>,
     expected: Option<BTreeSet<Digest>>,
@@ -224,7 +224,6 @@ impl Follower<'_> {
             // The first request needs the objects' names, which the watch brings.
             _ = tokio::time::timeout(Duration::from_secs(5), flux.ready()).await;
             self.flux = Some(flux);
-            self.ask().await;
         }
         Ok(())
     }
@@ -235,10 +234,10 @@ impl Follower<'_> {
         if self.asks >= ASKS || !due {
             return;
         }
-        let Some(flux) = &self.flux else { return };
+        let Some(flux) = self.flux.clone() else { return };
         (self.asked, self.asks) = (Some(tokio::time::Instant::now()), self.asks + 1);
         let part = format!("delivery to {}", self.subject.environment);
-        let result = flux.ask(Timestamp::now()).await;
+        let result = flux.ask(&self.subject.commit, ASK_AGAIN).await;
         self.context.health.tell(&part, result.err().map(|error| error.to_string()));
     }
 

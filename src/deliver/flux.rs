@@ -4,7 +4,9 @@
 //! Source and Kustomization are never asked together: the Kustomization would run at once on the old artifact and
 //! report our request as handled. A suspended object reports a request as handled, too.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
@@ -14,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::cluster::{Cluster, Watched};
 use super::{DeliverError, Delivery, WorkloadId, WorkloadKind, revision};
 use crate::config::FluxTarget;
-use crate::model::printable;
+use crate::model::{CommitId, printable};
 
 /// The annotation that Flux's controllers take as a request.
 const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
@@ -38,13 +40,15 @@ pub struct Flux {
     kustomizations: Arc<Watched<DynamicObject>>,
     /// The watch of the source's namespace, which only the Kustomization tells; held so that it goes on.
     sources: Mutex<Option<(String, Arc<Watched<DynamicObject>>)>>,
+    /// The commits that were asked for, and when.
+    asked: Mutex<HashMap<CommitId, Instant>>,
 }
 
 impl Flux {
     /// Begins to watch.
     pub fn watch(cluster: Arc<Cluster>, target: FluxTarget) -> Self {
         let kustomizations = cluster.objects(&kustomizations(), &target.namespace);
-        Self { cluster, target, kustomizations, sources: Mutex::default() }
+        Self { cluster, target, kustomizations, sources: Mutex::default(), asked: Mutex::default() }
     }
 
     /// The cluster.
@@ -111,10 +115,26 @@ impl Flux {
         Ok(judge(&self.target, &kustomization, (&namespace, &name), source.as_ref()))
     }
 
-    /// Asks the source to look at its repository now.
-    ///
-    /// This is the only request of this program that changes anything in a cluster.
-    pub async fn ask(&self, now: Timestamp) -> Result<(), DeliverError> {
+    /// Asks the source to look at its repository for `commit`, unless that was asked within `patience`: many apps of
+    /// one commit need one request.
+    pub async fn ask(&self, commit: &CommitId, patience: Duration) -> Result<(), DeliverError> {
+        {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.retain(|_, at| at.elapsed() < patience);
+            if asked.contains_key(commit) {
+                return Ok(());
+            }
+            asked.insert(commit.clone(), Instant::now());
+        }
+        let result = self.annotate(Timestamp::now()).await;
+        if result.is_err() {
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(commit);
+        }
+        result
+    }
+
+    /// Sets the annotation; the only request of this program that changes anything in a cluster.
+    async fn annotate(&self, now: Timestamp) -> Result<(), DeliverError> {
         let (namespace, name) = self.source_of(&self.kustomization()?)?;
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.cluster.client().clone(), &namespace, &git_repositories());

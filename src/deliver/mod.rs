@@ -1,7 +1,7 @@
 //! Delivery: asking for our commit, and seeing that it is applied.
 //!
 //! In: a commit that the remote has. Out: what the delivery tool says it has applied or refused. The only write to a
-//! cluster is [`flux::ask`]'s annotation. "Handled" is never taken for "applied": only a revision that is our commit,
+//! cluster is the annotation of [`flux::Flux::ask`]. "Handled" is never taken for "applied": only a revision that is our commit,
 //! or a later one that still has the image, counts, and that question is answered by `publish`.
 
 pub mod cluster;

@@ -1,6 +1,10 @@
 //! Reads manifests and checks that they are what they claim (OCI Image Specification 1.1, docker schema 2).
 
 use bytes::Bytes;
+use oci_distribution::manifest::{
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE,
+};
 use serde::Deserialize;
 use sha2::Digest as _;
 
@@ -11,10 +15,10 @@ pub const MANIFEST_LIMIT: usize = 4 * 1024 * 1024;
 
 /// All media types that are asked for, always together: distribution answers 404 to a type that was not asked for.
 pub const MANIFEST_TYPES: [&str; 4] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
+    OCI_IMAGE_INDEX_MEDIA_TYPE,
+    OCI_IMAGE_MEDIA_TYPE,
+    IMAGE_MANIFEST_LIST_MEDIA_TYPE,
+    IMAGE_MANIFEST_MEDIA_TYPE,
 ];
 
 /// More children or layers than this are no image.

@@ -24,13 +24,13 @@ fn story() -> Story {
 impl Story {
     fn commit(&mut self, path: &str, content: &str, message: &str) {
         let parent = self.head.map(|head| self.repository.find_commit(head).unwrap());
-        let base = match &parent {
-            Some(parent) => parent.tree().unwrap(),
-            None => {
+        let base = parent.as_ref().map_or_else(
+            || {
                 let empty = self.repository.treebuilder(None).unwrap().write().unwrap();
                 self.repository.find_tree(empty).unwrap()
-            }
-        };
+            },
+            |parent| parent.tree().unwrap(),
+        );
         let blob = self.repository.blob(content.as_bytes()).unwrap();
         let mut builder = TreeUpdateBuilder::new();
         builder.upsert(path, blob, git2::FileMode::Blob);
@@ -97,7 +97,10 @@ fn tags(history: &History) -> Vec<String> {
 }
 
 fn taken(history: &History) -> Vec<String> {
-    barred(&events(history)).iter().map(|barred| barred.version.new_tag.as_ref().unwrap().to_string()).collect()
+    barred(&events(history))
+        .iter()
+        .map(|barred| barred.version.new_tag.as_ref().unwrap().to_string())
+        .collect()
 }
 
 #[test]
@@ -115,7 +118,8 @@ fn a_version_that_a_person_replaced_is_taken_away() {
 
 #[test]
 fn what_a_person_took_away_stays_away_after_a_rollback() {
-    let story = story().elected("1.0.0").elected("1.1.0").person("1.0.0").elected("1.2.0").rolled_back("1.0.0");
+    let story =
+        story().elected("1.0.0").elected("1.1.0").person("1.0.0").elected("1.2.0").rolled_back("1.0.0");
     assert_eq!(tags(&story.fresh()), ["1.0.0", "1.2.0", "1.0.0", "1.1.0", "1.0.0"]);
     assert_eq!(taken(&story.fresh()), ["1.1.0"]);
 }
