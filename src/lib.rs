@@ -1,4 +1,4 @@
-//! `promoted` and `promote`: `GitOps` image automation that verifies what it deploys.
+//! `promoted` and `promote`: GitOps image automation that verifies what it deploys.
 //!
 //! The rooms, in the order of a version's walk through the house; see `ARCHITECTURE.md`.
 

@@ -15,6 +15,7 @@ use crate::model::{AppName, Digest, EnvironmentName, RegistryHost, Tag};
 /// work tree.
 #[derive(Debug, Parser)]
 #[command(name = "promote", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(subcommand_negates_reqs = true, arg_required_else_help = true)]
 pub struct Cli {
     /// What all commands share.
     #[command(flatten)]
@@ -34,7 +35,7 @@ changes · 130 interrupted";
 /// What all commands share.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// The `GitOps` repository: an address, a bare repository, or a clone (which stands for its origin)
+    /// The GitOps repository: an address, a bare repository, or a clone (which stands for its origin)
     #[arg(long, global = true, default_value = ".", value_name = "URL|PATH", env = "PROMOTE_REPO")]
     pub repo: String,
     /// The branch [default: the repository's default branch]

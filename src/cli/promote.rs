@@ -62,8 +62,8 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
     }
     if !go.is_empty() {
         confirm(printer, asked, environment)?;
+        preflight(&context, asked, environment).await?;
     }
-    preflight(&context, asked, environment).await?;
     let commit = if go.is_empty() { None } else { Some(commit(&context, printer, asked, &go).await?) };
     if asked.wait != Wait::Verified {
         finish(printer, asked, commit.as_ref(), &go, &there, Exit::Done, &json!([]));

@@ -16,7 +16,7 @@ use crate::model::{EnvironmentName, RegistryHost};
 #[derive(Debug, Parser)]
 #[command(name = "promoted", version, max_term_width = 100)]
 pub struct Args {
-    /// The `GitOps` repository: https://, http://, ssh://, a bare repository, or a clone (which stands for its origin)
+    /// The GitOps repository: https://, http://, ssh://, a bare repository, or a clone (which stands for its origin)
     #[arg(long, env = "PROMOTED_REPO", value_name = "URL|PATH")]
     pub repo: String,
     /// The branch [default: the repository's default branch]
