@@ -1,0 +1,59 @@
+# What is built is kept outside the clone, below $XDG_CACHE_HOME/promote (~/.cache/promote): `bed` holds the test bed's parts,
+# `target-KEY` what cargo builds, where KEY covers Cargo.lock and the compiler, so that clones share their dependencies.
+# CARGO_TARGET_DIR names another folder for cargo, PROMOTE_CACHE another one for the parts.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo announce test bed lint bench clean tools
+# `announce` speaks before anything is built.
+.NOTPARALLEL:
+
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/promote
+ifndef CARGO_TARGET_DIR
+CARGO_TARGET_DIR := $(cache)/target-$(shell { cat Cargo.lock; rustc -vV; } 2>/dev/null | sha256sum | cut -c1-12)
+endif
+export CARGO_TARGET_DIR
+
+# How long a step took, in the words of its last line.
+took = echo "$(1): done in $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
+
+help: ## Prints this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+
+demo: announce bed ## Shows a good release, a bad one and a promotion on real parts; KEEP=1 leaves it running until Ctrl-C
+	@cargo build --locked --bins --example bed --example demo
+	@exec "$$CARGO_TARGET_DIR/debug/examples/demo"
+
+announce:
+	@if ! tests/testbed/build.sh --find >/dev/null 2>&1; then \
+	  echo "demo: Kubernetes, KWOK and Flux are built from source first: 15 to 20 minutes on two cores, once."; fi
+	@if [[ ! -e $$CARGO_TARGET_DIR/debug/examples/demo ]]; then \
+	  echo "demo: promoted and promote are built first: 5 to 10 minutes on two cores, once."; fi
+	@echo "demo: the demo itself takes one to two minutes, and leaves nothing behind."
+
+test: bed ## Runs every test on the same real parts, and says how long it took
+	@SECONDS=0; \
+	cargo test --locked --lib --bins --examples; \
+	cargo test --locked --doc; \
+	cargo test --locked --test it -- --test-threads 8; \
+	$(call took,test)
+
+bed: tools ## Builds the parts of the test bed (the first time: 15 to 20 minutes on two cores)
+	@tests/testbed/build.sh >/dev/null
+
+lint: tools ## Checks format, clippy's and rustc's warnings, licences and known vulnerabilities
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
+	else echo "lint: cargo-deny is not installed, so licences and vulnerabilities were not checked: cargo install --locked cargo-deny"; fi
+
+bench: bed ## Measures against floors and peers, with optimised builds (the first time: some 10 minutes more)
+	@SECONDS=0; cargo build --locked --profile ci --bins --example bed; \
+	cargo bench --locked --profile ci --bench '*'; $(call took,bench)
+
+clean: ## Removes what was built, for all clones: cargo's folders, and the parts of the test bed
+	rm -rf "$(cache)"/target-* "$${PROMOTE_CACHE:-$(cache)}/bed"
+
+tools:
+	@tests/testbed/tools.sh
