@@ -104,7 +104,8 @@ pub struct Decision {
     pub blocked: bool,
 }
 
-/// A start that finds a change past its time still gives it this long to show how it stands.
+/// A start that finds a change past its time still gives it this long to show how it stands, but never longer than a
+/// new change has.
 const LATE_CHANCE: SignedDuration = SignedDuration::from_secs(30);
 
 impl Rollout {
@@ -112,7 +113,8 @@ impl Rollout {
     pub fn new(rules: Rules, committed: Timestamp, now: Timestamp) -> Self {
         // A committer's clock may be ahead of ours.
         let committed = committed.min(now);
-        let deadline = (committed + rules.timeout).max(now + rules.stable_for + LATE_CHANCE);
+        let late = now + rules.timeout.min(rules.stable_for + LATE_CHANCE);
+        let deadline = (committed + rules.timeout).max(late);
         let detail = "the commit has not arrived yet".to_owned();
         Self { rules, committed, deadline, applied: None, rolled_out: None, detail }
     }

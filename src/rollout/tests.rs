@@ -108,6 +108,14 @@ fn a_start_after_the_deadline_still_gives_the_version_a_chance() {
 }
 
 #[test]
+fn a_short_timeout_is_kept() {
+    let rules = Rules { timeout: SignedDuration::from_secs(5), stable_for: SignedDuration::from_secs(1) };
+    let (_, step) = Rollout::new(rules, at(0), at(0)).step(&not_ready(), at(5));
+    let Step::Decided(decision) = step else { panic!("{step:?}") };
+    assert_eq!(decision.verdict, Verdict::Failed);
+}
+
+#[test]
 fn a_verdict_names_every_layer_also_those_that_were_left_out() {
     let (rollout, _) = rollout().step(&good(), at(5));
     let (_, step) = rollout.step(&good(), at(35));
