@@ -264,7 +264,7 @@ pub(super) fn barred(events: &[Event]) -> Vec<Barred> {
             .iter()
             .filter(|(image, version)| {
                 (version.new_tag.is_some() || version.digest.is_some())
-                    && event.after.get(*image).is_some_and(|now| now != *version)
+                    && event.after.get(*image).is_some_and(|now| now != *version && !leaves(now, version))
             })
             .map(|(image, version)| Barred {
                 image: image.clone(),
@@ -275,6 +275,13 @@ pub(super) fn barred(events: &[Event]) -> Vec<Barred> {
             .collect::<Vec<_>>()
     };
     events.iter().filter(|event| event.trailers.is_none()).flat_map(taken).collect()
+}
+
+/// Whether `now` is still `version`, of which a person took only the digest or the name away.
+fn leaves(now: &Written, version: &Written) -> bool {
+    let same_name = now.new_name.is_none() || now.new_name == version.new_name;
+    let same_digest = now.digest.is_none() || now.digest == version.digest;
+    now.new_tag.is_some() && now.new_tag == version.new_tag && same_name && same_digest
 }
 
 #[cfg(test)]

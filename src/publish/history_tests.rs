@@ -117,6 +117,14 @@ fn a_version_that_a_person_replaced_is_taken_away() {
 }
 
 #[test]
+fn a_version_whose_digest_a_person_removed_is_not_taken_away() {
+    let mut story = story();
+    let pinned = format!("images:\n- name: wiki\n  newTag: 1.1.0\n  digest: sha256:{}\n", "a".repeat(64));
+    story.commit(PATH, &pinned, &message("registry"));
+    assert!(taken(&story.person("1.1.0").fresh()).is_empty());
+}
+
+#[test]
 fn what_a_person_took_away_stays_away_after_a_rollback() {
     let story =
         story().elected("1.0.0").elected("1.1.0").person("1.0.0").elected("1.2.0").rolled_back("1.0.0");
