@@ -259,18 +259,18 @@ impl Follower<'_> {
         if let Some(words) = &delivery.suspended {
             return Delivered::Blocked(words.clone());
         }
-        match &delivery.refused {
-            Some((revision, words)) if *revision == self.subject.commit => {
-                let now = Timestamp::now();
-                let since = *self.refused_since.get_or_insert(now);
-                let words = format!("the commit could not be applied: {words}");
-                return if now.duration_since(since) >= REFUSED_FOR {
-                    Delivered::Refused(words)
-                } else {
-                    Delivered::NotYet(words)
-                };
-            }
-            _ => self.refused_since = None,
+        // Between two refusals Flux tries again and says so; that is no reason to begin to count anew.
+        if let Some((revision, words)) = &delivery.refused
+            && *revision == self.subject.commit
+        {
+            let now = Timestamp::now();
+            let since = *self.refused_since.get_or_insert(now);
+            let words = format!("the commit could not be applied: {words}");
+            return if now.duration_since(since) >= REFUSED_FOR {
+                Delivered::Refused(words)
+            } else {
+                Delivered::NotYet(words)
+            };
         }
         if let Some(words) = &delivery.stalled {
             return Delivered::Blocked(words.clone());
