@@ -161,7 +161,8 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
             }
         }
     }
-    Exit::first(supervisor.outcome)
+    // A daemon that was told to stop has done its work, whatever it saw meanwhile.
+    if supervisor.mode.once { Exit::first(supervisor.outcome) } else { Exit::Done }
 }
 
 impl Supervisor {
@@ -610,12 +611,7 @@ impl Supervisor {
                 let now = Instant::now();
                 match told {
                     Some((before, since)) if before != phase => {
-                        let stage = match before {
-                            Phase::Delivering => "reconcile",
-                            Phase::RollingOut => "rollout",
-                            Phase::Stabilizing => "verify",
-                        };
-                        progressed(&context, &subject, phase, Some((stage, now - since)));
+                        progressed(&context, &subject, phase, Some((before.stage(), now - since)));
                         told = Some((phase, now));
                     }
                     Some(_) => {}
@@ -626,6 +622,14 @@ impl Supervisor {
                 }
             })
             .await;
+            // The verdict ends the last phase; a stage that failed or was given up tells no duration.
+            if let (Verdict::Verified, Some((phase, since))) = (decision.verdict, told) {
+                context
+                    .metrics
+                    .stage_seconds
+                    .with_label_values(&[phase.stage()])
+                    .observe(since.elapsed().as_secs_f64());
+            }
             Done::Decided(Box::new(subject), Box::new(decision))
         });
         // A rollout of an older commit sees by itself that it is superseded, and says so.

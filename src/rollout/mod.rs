@@ -58,6 +58,17 @@ pub enum Phase {
     Stabilizing,
 }
 
+impl Phase {
+    /// The stage that metrics know it as.
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::Delivering => "reconcile",
+            Self::RollingOut => "rollout",
+            Self::Stabilizing => "verify",
+        }
+    }
+}
+
 impl std::fmt::Display for Phase {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.pad(match self {
