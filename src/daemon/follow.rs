@@ -114,6 +114,7 @@ pub async fn follow(
         asks: 0,
         asked: None,
         refused_since: None,
+        broken: None,
     };
     let mut rollout = Rollout::new(rules, subject.committed, Timestamp::now());
     let mut snapshots = context.mirror.snapshots();
@@ -159,6 +160,7 @@ struct Follower<'a> {
     asks: u32,
     asked: Option<tokio::time::Instant>,
     refused_since: Option<Timestamp>,
+    broken: Option<String>,
 }
 
 impl Follower<'_> {
@@ -275,7 +277,11 @@ impl Follower<'_> {
         if let Some(words) = &delivery.stalled {
             return Delivered::Blocked(words.clone());
         }
-        Delivered::NotYet(delivery.doing.clone())
+        // While Flux tries again it says only that; what it failed at tells more.
+        if delivery.broken.is_some() {
+            self.broken.clone_from(&delivery.broken);
+        }
+        Delivered::NotYet(self.broken.clone().unwrap_or_else(|| delivery.doing.clone()))
     }
 
     async fn held(&mut self, revision: &CommitId) -> Result<Held, String> {

@@ -281,7 +281,7 @@ fn judge(
     let ready = condition(&status.conditions, "Ready");
     let healthy = condition(&status.conditions, "Healthy");
     let words = |condition: &Condition| {
-        format!("{}: {}", printable(&condition.reason, 60), printable(condition.message.trim(), 400))
+        format!("{}: {}", printable(&condition.reason, 60), shorten(condition.message.trim()))
     };
     if let Some(stalled) = condition(&status.conditions, "Stalled").filter(|stalled| stalled.status == "True")
     {
@@ -296,7 +296,10 @@ fn judge(
         match failed.map(|ready| ready.reason.as_str()) {
             // Applied, and its workloads are not healthy: they tell the reason better.
             Some("HealthCheckFailed" | "HealthCheckCanceled") => delivery.applied = Some(attempted),
-            Some("BuildFailed" | "ReconciliationFailed" | "PruneFailed") => {
+            // An image never keeps manifests from being built: somebody else broke them, and mending them lets the same
+            // commit through.
+            Some("BuildFailed") => delivery.broken = failed.map(words),
+            Some("ReconciliationFailed" | "PruneFailed") => {
                 delivery.refused = failed.map(|ready| (attempted, words(ready)));
             }
             _ => {
@@ -321,6 +324,17 @@ fn judge(
         _ => format!("Kustomization {namespace}/{name} has not run yet"),
     };
     delivery
+}
+
+/// A message without its middle: the cause stands at the end of kustomize's, behind every folder on the way to it.
+fn shorten(message: &str) -> String {
+    let length = message.chars().count();
+    if length <= 400 {
+        return printable(message, 400);
+    }
+    let start: String = message.chars().take(100).collect();
+    let end: String = message.chars().skip(length - 290).collect();
+    printable(&format!("{start} … {end}"), 400)
 }
 
 /// A workload in an inventory, whose entries read `NAMESPACE_NAME_GROUP_KIND`.
@@ -389,16 +403,27 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_that_cannot_be_built_is_refused_with_the_reason() {
+    fn a_revision_that_cannot_be_applied_is_refused_with_the_reason() {
         let delivery = judged(
             "{}",
             r#"{"lastAppliedRevision": "OLD", "lastAttemptedRevision": "NEW", "conditions": [
-                {"type": "Ready", "status": "False", "reason": "BuildFailed", "message": "accumulating resources"},
+                {"type": "Ready", "status": "False", "reason": "ReconciliationFailed", "message": "dry-run failed"},
                 {"type": "Healthy", "status": "True"}]}"#,
         );
         let (commit, words) = delivery.refused.unwrap();
         assert!(is(Some(&commit), NEW));
-        assert_eq!(words, "BuildFailed: accumulating resources");
+        assert_eq!(words, "ReconciliationFailed: dry-run failed");
+    }
+
+    #[test]
+    fn manifests_that_cannot_be_built_are_waited_for() {
+        let delivery = judged(
+            "{}",
+            r#"{"lastAppliedRevision": "OLD", "lastAttemptedRevision": "NEW", "conditions": [
+                {"type": "Ready", "status": "False", "reason": "BuildFailed", "message": "accumulating resources"}]}"#,
+        );
+        assert_eq!(delivery.refused, None);
+        assert_eq!(delivery.broken.unwrap(), "BuildFailed: accumulating resources");
     }
 
     #[test]

@@ -64,6 +64,8 @@ pub struct Delivery {
     pub applied: Option<CommitId>,
     /// The revision that could not be applied, and why.
     pub refused: Option<(CommitId, String)>,
+    /// Why the manifests cannot be built.
+    pub broken: Option<String>,
     /// What it is doing, for people.
     pub doing: String,
     /// The workloads that it applied.
