@@ -174,6 +174,8 @@ impl Follower<'_> {
             return (only(Delivered::Changed(words)), None);
         }
         if let Err(words) = self.connect(snapshot).await {
+            let part = format!("delivery to {}", self.subject.environment);
+            self.context.health.tell(&part, Some(words.clone()));
             return (only(Delivered::Silent(words)), None);
         }
         let Some(flux) = &self.flux else {
