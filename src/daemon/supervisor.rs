@@ -322,7 +322,14 @@ impl Supervisor {
     /// Holds all elections and starts what follows from them and from the state of the remote.
     fn proceed(&mut self) {
         let Intentions { changes, promotions, resolve, remarks } = self.world().elect();
-        for ((app, environment), remark) in remarks {
+        let snapshot = self.snapshot.clone();
+        for (place, remark) in remarks {
+            match snapshot.desired.get(&place) {
+                Some(desired) if desired.problem.is_some() => self.end(Exit::Usage),
+                Some(desired) if desired.record_problem.is_some() => self.end(Exit::Blocked),
+                _ => {}
+            }
+            let (app, environment) = place;
             self.context.health.tell(&format!("app {app} in {environment}"), remark);
         }
         for (repository, tag) in resolve {
@@ -786,7 +793,7 @@ fn progressed(
 /// How a failure of the remote ends a run.
 pub fn exit_of(error: &PublishError) -> Exit {
     match error {
-        PublishError::Config(_) => Exit::Usage,
+        PublishError::Config(_) | PublishError::Missing { .. } => Exit::Usage,
         PublishError::Refused { .. } | PublishError::Conflict { .. } => Exit::Git,
         PublishError::Mirror { .. } | PublishError::Stopped => Exit::Internal,
         _ => Exit::Unreachable,

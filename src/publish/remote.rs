@@ -185,7 +185,9 @@ impl Remote {
                     Some(branch) => {
                         format!("there is no branch {branch}; push it, or name another with --branch")
                     }
-                    None => "the repository is empty; push a first commit".to_owned(),
+                    None => "the repository is empty, or its default branch does not exist; push a first commit, or \
+                             name a branch with --branch"
+                        .to_owned(),
                 },
             })
         })
@@ -202,7 +204,11 @@ impl Remote {
         let mut connection = remote.connect_auth(Direction::Fetch, Some(self.callbacks(failure)), None)?;
         let wanted = match branch {
             Some(branch) => format!("refs/heads/{branch}"),
-            None => connection.default_branch()?.as_str().unwrap_or("refs/heads/main").to_owned(),
+            None => match connection.default_branch() {
+                Ok(name) => name.as_str().unwrap_or("refs/heads/main").to_owned(),
+                Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            },
         };
         let (mut head, mut notes) = (None, None);
         for reference in connection.list()? {
