@@ -32,6 +32,9 @@ pub mod verify;
 /// The life of one change in one environment.
 pub mod rollout;
 
+/// Where tests kill the process; empty in release builds.
+pub mod boundary;
+
 /// The rooms wired into a running process.
 pub mod daemon;
 

@@ -115,6 +115,7 @@ pub async fn follow(
         asked: None,
         refused_since: None,
         broken: None,
+        applied: false,
     };
     let mut rollout = Rollout::new(rules, subject.committed, Timestamp::now());
     let mut snapshots = context.mirror.snapshots();
@@ -161,6 +162,7 @@ struct Follower<'a> {
     asked: Option<tokio::time::Instant>,
     refused_since: Option<Timestamp>,
     broken: Option<String>,
+    applied: bool,
 }
 
 impl Follower<'_> {
@@ -212,6 +214,9 @@ impl Follower<'_> {
             }
             return (only(delivered), Some(changes));
         }
+        if !std::mem::replace(&mut self.applied, true) {
+            crate::boundary::reached("applied");
+        }
         let (workload, pods) = self.judge(&delivery.workloads).await;
         (Observation { delivered, workload: Some(workload), pods }, Some(changes))
     }
@@ -242,6 +247,7 @@ impl Follower<'_> {
         (self.asked, self.asks) = (Some(tokio::time::Instant::now()), self.asks + 1);
         let part = format!("delivery to {}", self.subject.environment);
         let result = flux.ask(&self.subject.commit, ASK_AGAIN).await;
+        crate::boundary::reached("asked");
         self.context.health.tell(&part, result.err().map(|error| error.to_string()));
     }
 

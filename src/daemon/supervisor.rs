@@ -14,6 +14,7 @@ use super::elections::{Intentions, Place, World};
 use super::events::{Committed, Decided, Event as _, Progressed, RolledBack, Scanned};
 use super::follow::{self, Shared, Subject};
 use super::promotion::Promotion;
+use crate::boundary;
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
 use crate::model::{
@@ -290,6 +291,7 @@ impl Supervisor {
                 self.context.health.tell(&format!("repository {repository}"), None);
                 let changed = !list.unchanged || !self.tags.contains_key(&repository);
                 if changed {
+                    boundary::reached("discovered");
                     self.digests.retain(|(known, tag), _| *known != repository || list.tags.contains(tag));
                     self.digests
                         .retain(|(known, _), digest| *known != repository || *digest != Known::Absent);
@@ -390,6 +392,7 @@ impl Supervisor {
         if changes.is_empty() {
             return;
         }
+        boundary::reached("elected");
         self.publishing.extend(changes.iter().map(|change| (change.app.clone(), change.environment.clone())));
         let mirror = self.context.mirror.clone();
         self.tasks.spawn(async move {
@@ -493,9 +496,12 @@ impl Supervisor {
                 tracing::warn!(%error, "no preview");
             }
             Done::Noted(lines, result) => {
-                if let Err(error) = &result {
-                    self.end(exit_of(error));
-                    self.unwritten.extend(lines);
+                match &result {
+                    Ok(()) => boundary::reached("noted"),
+                    Err(error) => {
+                        self.end(exit_of(error));
+                        self.unwritten.extend(lines);
+                    }
                 }
                 self.context.health.tell("verdicts", result.err().map(|error| error.to_string()));
             }
@@ -644,6 +650,7 @@ impl Supervisor {
     }
 
     fn decided(&mut self, subject: &Subject, decision: &Decision) {
+        boundary::reached("decided");
         let place = (subject.app.clone(), subject.environment.clone());
         if self.rollouts.get(&place).is_some_and(|(commit, _)| *commit == subject.commit) {
             self.rollouts.remove(&place);

@@ -211,6 +211,9 @@ impl Exchange {
                 .header(CONTENT_TYPE, format!("application/x-{}-request", self.service))
                 .body(body);
             let response = send(&self.connection, request)?;
+            if self.service == "git-receive-pack" {
+                crate::boundary::reached("push-sent");
+            }
             expect(&response, &format!("application/x-{}-result", self.service))?;
             self.response = Some(response);
         }

@@ -16,6 +16,7 @@ use super::message::Trailers;
 use super::remote::{GitCredentials, Heads, Location, Pushed, Remote, Update};
 use super::snapshot::{ReadError, Reader, Snapshot};
 use super::{Change, Outcome, PublishError, apply, http, message, notes, objects};
+use crate::boundary;
 use crate::model::{AppName, CommitId, EnvironmentName, VerdictNote};
 
 /// How often a push may lose its race before it is given up.
@@ -427,7 +428,11 @@ impl Owner {
                 return Ok(Done { outcomes: landed.unwrap_or(outcomes), races, notes_failed: None });
             }
             ours.extend(commit);
+            if commit.is_some() {
+                boundary::reached("committed");
+            }
             let pushed = self.remote.push(&self.repository, &updates);
+            boundary::reached("push-answered");
             let mut lost = false;
             let mut words = None;
             let mut notes_failed = None;

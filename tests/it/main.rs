@@ -4,4 +4,5 @@
 
 mod bad_input;
 mod bed;
+mod killed;
 mod the_loop;
