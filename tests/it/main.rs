@@ -4,5 +4,14 @@
 
 mod bad_input;
 mod bed;
+mod command_line;
+mod deliver;
+mod discover_and_elect;
 mod killed;
+mod metrics_and_health;
+mod promotion;
+mod publish;
+mod recovery;
+mod rollback;
 mod the_loop;
+mod verify;

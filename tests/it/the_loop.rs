@@ -4,11 +4,11 @@ use crate::bed;
 
 #[test]
 fn a_pushed_version_is_committed_applied_and_verified() {
-    let site = bed::site("good").create();
+    let site = bed::site("good").environments(&["local"]).create();
     let daemon = site.promoted().start();
     let digest = site.push_image("local", "test-app", "1.1.0");
 
-    let commit = site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "the commit");
+    let commit = site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "elects 1.1.0");
     assert_eq!(commit.trailer("Promote-Source"), "registry");
     assert_eq!(commit.trailer("Promote-Actor"), "promoted");
     assert!(commit.trailer("Promote-Image").ends_with(&format!("test-app:1.1.0@{digest}")));
@@ -22,12 +22,20 @@ fn a_pushed_version_is_committed_applied_and_verified() {
 }
 
 #[test]
-fn a_version_that_crashes_is_taken_back_quarantined_and_never_elected_again() {
-    let site = bed::site("bad").create();
+fn a_version_that_fails_is_taken_back_and_the_fixed_one_goes_through_to_the_next_environment() {
+    let site = bed::site("whole-way").create();
+    let automatic = "    after: [local]\n    update: auto\n";
+    site.write_config(|text| text.replace("    after: [local]\n", automatic));
     let daemon = site.promoted().start();
-    site.wait_verdict("test-app", "local", "1.0.0");
-    let digest = site.push_image("local", "test-app", "1.1.0-bad-crash");
-    site.push_image("local", "test-app", "1.1.1-bad-crash");
-    drop(digest);
+
+    site.push_image("local", "test-app", "1.1.0-bad-pull");
+    let back =
+        site.wait_commit(|commit| commit.trailer("Promote-Source").starts_with("rollback"), "takes it back");
+    assert_eq!(back.subject, "test-app: local 1.1.0-bad-pull → 1.0.0");
+
+    site.push_image("local", "test-app", "1.1.1");
+    assert_eq!(site.wait_verdict("test-app", "local", "1.1.1")["verdict"], "verified");
+    assert_eq!(site.wait_verdict("test-app", "aws", "1.1.1")["verdict"], "verified");
+    site.wait_image("aws", "test-app", "1.1.1");
     daemon.stop();
 }

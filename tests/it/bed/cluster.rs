@@ -41,8 +41,10 @@ pub(crate) fn rest(namespace: &str) {
     let suspend = br#"{"spec":{"suspend":true}}"#;
     let url = format!("{api}{KUSTOMIZE}/namespaces/{namespace}/kustomizations/apps");
     let _ = http::request("PATCH", &url, &[("Content-Type", "application/merge-patch+json")], suspend);
-    let url = format!("{api}{APPS}/namespaces/{namespace}/deployments?propagationPolicy=Background");
-    let _ = http::request("DELETE", &url, &[], b"");
+    for kind in ["deployments", "statefulsets", "daemonsets"] {
+        let url = format!("{api}{APPS}/namespaces/{namespace}/{kind}?propagationPolicy=Background");
+        let _ = http::request("DELETE", &url, &[], b"");
+    }
 }
 
 /// Whether a Deployment's rollout is complete, as Kubernetes defines it.

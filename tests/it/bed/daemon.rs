@@ -60,6 +60,13 @@ pub(crate) fn promote(site: &Site, arguments: &[&str]) -> Run {
     run(&mut command)
 }
 
+/// `promote ARGUMENTS` outside of every repository, for what needs none.
+pub(crate) fn promote_alone(folder: &Path, arguments: &[&str]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_promote"));
+    isolated(&mut command, folder);
+    run(command.current_dir(folder).args(arguments))
+}
+
 /// A daemon that is not started yet.
 pub(crate) struct Promoted<'a> {
     site: &'a Site,

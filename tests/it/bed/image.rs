@@ -70,6 +70,15 @@ impl Repository<'_> {
         answer.header("docker-content-digest").filter(|_| answer.status == 200).map(str::to_owned)
     }
 
+    /// The digests of the manifests that an index names.
+    pub(crate) fn platforms(&self, reference: &str) -> Vec<String> {
+        let answer = request("GET", &self.url(&format!("manifests/{reference}")), &[("Accept", INDEX)], b"");
+        let index: Value =
+            serde_json::from_slice(&answer.expect("an answer").body).expect("an index is JSON");
+        let manifests = index["manifests"].as_array().expect("an index names manifests");
+        manifests.iter().filter_map(|manifest| manifest["digest"].as_str().map(str::to_owned)).collect()
+    }
+
     /// Takes the manifest of that digest away, and with it every tag that stands for it.
     pub(crate) fn delete(&self, digest: &str) {
         self.send("DELETE", &self.url(&format!("manifests/{digest}")), "", b"");
@@ -117,6 +126,17 @@ impl Repository<'_> {
     /// Pushes an image for `linux/amd64`; returns the digest of its manifest.
     pub(crate) fn push_image(&self, identity: &str, tag: &str) -> String {
         self.image(identity, "amd64", Some(tag))["digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// Pushes one image under many tags, with one request for each.
+    pub(crate) fn push_tags(&self, identity: &str, tags: &[String]) {
+        let Some((first, others)) = tags.split_first() else { return };
+        self.push_image(identity, first);
+        let answer = request("GET", &self.url(&format!("manifests/{first}")), &[("Accept", MANIFEST)], b"");
+        let manifest = answer.expect("an answer").body;
+        for tag in others {
+            self.send("PUT", &self.url(&format!("manifests/{tag}")), MANIFEST, &manifest);
+        }
     }
 
     /// Pushes an index with images for `linux/amd64` and `linux/arm64`; returns the digest of the index.

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-pub(crate) use daemon::{Daemon, Promoted, Run};
+pub(crate) use daemon::{Daemon, Promoted, Run, promote_alone};
 pub(crate) use git::Commit;
 pub(crate) use http::Answer;
 pub(crate) use recipe::{Recipe, site};

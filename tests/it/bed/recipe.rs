@@ -17,6 +17,8 @@ pub(crate) struct Recipe {
     wait: bool,
     initial: String,
     flux_timeout: String,
+    kind: String,
+    forgiving: Vec<String>,
 }
 
 /// Describes a site for a test; `name` shows up in logs, namespaces and registry paths.
@@ -29,6 +31,8 @@ pub(crate) fn site(name: &str) -> Recipe {
         wait: false,
         initial: "1.0.0".into(),
         flux_timeout: "60s".into(),
+        kind: "Deployment".into(),
+        forgiving: Vec::new(),
     }
 }
 
@@ -70,6 +74,18 @@ impl Recipe {
     /// `spec.timeout` of the Kustomizations [60s].
     pub(crate) fn flux_timeout(mut self, timeout: &str) -> Self {
         timeout.clone_into(&mut self.flux_timeout);
+        self
+    }
+
+    /// What runs the apps: `StatefulSet` or `DaemonSet` [Deployment].
+    pub(crate) fn kind(mut self, kind: &str) -> Self {
+        kind.clone_into(&mut self.kind);
+        self
+    }
+
+    /// Environments where every version runs well, whatever its tag says: it fails only in the others.
+    pub(crate) fn forgiving(mut self, environments: &[&str]) -> Self {
+        self.forgiving = owned(environments);
         self
     }
 
@@ -141,7 +157,7 @@ impl Recipe {
                 "  {app}:
     path: deploy/apps/{app}/overlays/{{environment}}
     images:
-      {app}: {{policy: {{semver: {{range: \">=1.0.0\"}}}}}}\n"
+      {app}: {{policy: {{semver: {{range: \">=1.0.0-0\"}}}}}}\n"
             );
         }
         text
@@ -151,7 +167,7 @@ impl Recipe {
         let base = format!("deploy/apps/{app}/base");
         let mut files = vec![
             (format!("{base}/kustomization.yaml"), resources("- deployment.yaml\n")),
-            (format!("{base}/deployment.yaml"), DEPLOYMENT.replace("APP", app)),
+            (format!("{base}/deployment.yaml"), self.workload(app)),
         ];
         for environment in &self.environments {
             let digest = site.push_image(environment, app, &self.initial);
@@ -163,13 +179,34 @@ images:
 - name: {app}
   newName: {}/{app}
   newTag: \"{}\"
-  digest: {digest}\n",
+  digest: {digest}\n{}",
                     site.registry(environment),
-                    self.initial
+                    self.initial,
+                    if self.forgiving.contains(environment) { FORGIVING } else { "" }
                 )),
             ));
         }
         files
+    }
+
+    fn workload(&self, app: &str) -> String {
+        let text = DEPLOYMENT.replace("APP", app);
+        let without = |text: String, field: &str| {
+            text.lines().filter(|line| !line.contains(field)).map(|line| format!("{line}\n")).collect()
+        };
+        match self.kind.as_str() {
+            "Deployment" => text,
+            "StatefulSet" => {
+                let text: String = without(text, "progressDeadlineSeconds");
+                text.replace("kind: Deployment", "kind: StatefulSet")
+                    .replace("  replicas: 2", "  serviceName: none\n  replicas: 2")
+            }
+            "DaemonSet" => {
+                let text: String = without(without(text, "progressDeadlineSeconds"), "replicas");
+                text.replace("kind: Deployment", "kind: DaemonSet")
+            }
+            other => panic!("the bed knows no {other}"),
+        }
     }
 
     /// Creates what connects an environment with Git. The intervals are so long that only a request makes Flux act.
@@ -232,4 +269,13 @@ spec:
         image: APP
         ports:
         - {name: http, containerPort: 8080}
+";
+
+/// The bed's pods do what an annotation says before they look at the tag; no fault is called `good`.
+const FORGIVING: &str = "patches:
+- target: {version: v1, group: apps}
+  patch: |
+    - op: add
+      path: /spec/template/metadata/annotations
+      value: {bed/mode: good}
 ";

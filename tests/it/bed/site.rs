@@ -105,6 +105,12 @@ impl Site {
         self.images(registry, repository, |images| images.push_image(&identity, tag))
     }
 
+    /// Pushes one image under many tags.
+    pub(crate) fn push_tags(&self, registry: &str, repository: &str, tags: &[String]) {
+        let identity = self.identity(repository, "many");
+        self.images(registry, repository, |images| images.push_tags(&identity, tags));
+    }
+
     /// Pushes an index with two platforms; returns the digest of the index.
     pub(crate) fn push_multiarch_image(&self, registry: &str, repository: &str, tag: &str) -> String {
         let identity = self.identity(repository, tag);
@@ -127,6 +133,11 @@ impl Site {
         self.images(registry, repository, |images| images.resolve(reference))
     }
 
+    /// The digests of the platforms of an index.
+    pub(crate) fn platforms(&self, registry: &str, repository: &str, reference: &str) -> Vec<String> {
+        self.images(registry, repository, |images| images.platforms(reference))
+    }
+
     /// Deletes a manifest and its tags from a registry.
     pub(crate) fn delete_image(&self, registry: &str, repository: &str, digest: &str) {
         self.images(registry, repository, |images| images.delete(digest));
@@ -137,6 +148,31 @@ impl Site {
     /// Commits and pushes as a person; `None` removes a path. Returns the commit.
     pub(crate) fn commit(&self, message: &str, changes: &[(&str, Option<&str>)]) -> String {
         self.repository.commit(message, changes)
+    }
+
+    /// Has a person push `content` as `path` in the very moment of the next push to the branch, which so loses its race.
+    pub(crate) fn lose_the_next_race(&self, path: &str, content: &str) {
+        let bare = self.bare();
+        std::fs::write(bare.join("race-content"), content).expect("a file can be written");
+        // The hook runs while the push's objects are still apart; the person's commit must not be among them.
+        let script = format!(
+            "#!/bin/sh
+grep -q ' refs/heads/main$' || exit 0
+mv race-content race-done 2>/dev/null || exit 0
+unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+export GIT_INDEX_FILE=race-index GIT_AUTHOR_NAME='A Person' GIT_AUTHOR_EMAIL=person@example.org
+export GIT_COMMITTER_NAME='A Person' GIT_COMMITTER_EMAIL=person@example.org
+set -e
+git read-tree main
+git update-index --add --cacheinfo 100644,$(git hash-object -w race-done),{path}
+git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicker' $(git write-tree))
+"
+        );
+        let hook = bare.join("hooks/pre-receive");
+        std::fs::create_dir_all(bare.join("hooks")).expect("a folder");
+        std::fs::write(&hook, script).expect("a hook can be written");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&hook, executable).expect("a hook can be made executable");
     }
 
     /// A file at the remote's head.
@@ -158,6 +194,18 @@ impl Site {
     /// An app's overlay at the remote's head.
     pub(crate) fn overlay(&self, environment: &str, app: &str) -> String {
         self.read(&self.overlay_path(environment, app))
+    }
+
+    /// Changes what the app's workload is made of in all environments, as a person; returns the commit.
+    pub(crate) fn change_base(&self, app: &str, change: impl FnOnce(String) -> String) -> String {
+        let path = format!("deploy/apps/{app}/base/deployment.yaml");
+        let text = change(self.read(&path));
+        self.commit("Change the base", &[(&path, Some(&text))])
+    }
+
+    /// Commits of the daemon's or the command line's that moved a version, newest first.
+    pub(crate) fn moves(&self) -> Vec<Commit> {
+        self.commits().into_iter().filter(|commit| commit.trailers.contains_key("Promote-App")).collect()
     }
 
     /// Changes promote.yaml as a person; returns the commit.
