@@ -61,6 +61,7 @@ fn a_suspended_delivery_ends_as_unknown_blocks_with_3_and_rolls_nothing_back() {
     site.once().expect_code(0);
     site.write_config(|text| text.replace("timeout: 60s", "timeout: 4s"));
     site.suspend("local");
+    site.write_config(|text| text.replace("timeout: 60s", "timeout: 4s"));
     site.push_image("local", "test-app", "1.1.0");
 
     let run = site.once().expect_code(3);

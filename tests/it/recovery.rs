@@ -70,7 +70,7 @@ fn a_pass_that_finds_the_first_version_bad_ends_with_5_since_there_is_nothing_be
 
 #[test]
 fn a_pass_without_evidence_either_way_ends_with_6() {
-    let site = bed::site("ends-6").environments(&["local"]).verify("{timeout: 4s, stableFor: 1s}").create();
+    let site = bed::site("ends-6").environments(&["local"]).verify("{timeout: 15s, stableFor: 1s}").create();
     site.change_base("test-app", |text| text.replace("image: test-app", "image: docker.io/library/other:1"));
     site.push_image("local", "test-app", "1.1.0");
 
