@@ -126,6 +126,11 @@ pub(super) fn table(headings: &[&str], rows: Vec<Vec<String>>) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// A number of things, in words.
+pub(super) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// How long ago, in its largest unit.
 pub(super) fn ago(then: jiff::Timestamp, now: jiff::Timestamp) -> String {
     let seconds = now.duration_since(then).as_secs().max(0);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::{self, Common, Wait};
-use super::output::{Printer, table};
+use super::output::{Printer, counted, table};
 use super::wait::{self, Wanted};
 use super::{Failure, open};
 use crate::config::{Environment, Update};
@@ -255,14 +255,14 @@ async fn commit(
             };
             Failure::new(exit, format!("nothing was committed: {error}"))
         })?;
+        let sent = copied.blobs_copied + copied.blobs_mounted;
         let text = format!(
-            "copied {}:{} ({} manifests and {} blobs, {} of {} blobs were there)",
+            "copied {}:{} ({} and {}; {} there already)",
             step.to,
             step.tag,
-            copied.manifests,
-            copied.blobs_copied + copied.blobs_mounted,
-            copied.blobs_present,
-            copied.blobs_present + copied.blobs_copied + copied.blobs_mounted
+            counted(copied.manifests, "manifest"),
+            counted(sent, "blob"),
+            counted(copied.blobs_present, "blob"),
         );
         printer.keep("copied", &text, &json!({"to": step.to, "digest": step.digest, "bytes": copied.bytes}));
         for notice in &copied.notices {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Failure;
 use super::args::Format;
-use super::output::Printer;
+use super::output::{Printer, counted};
 use crate::config::{Config, Update};
 use crate::model::Exit;
 
@@ -23,10 +23,17 @@ pub(super) fn run(printer: &Printer, file: &Path) -> Result<Exit, Failure> {
             let automatic =
                 config.environments.values().filter(|environment| environment.update == Update::Auto).count();
             printer.human(&format!(
-                "{name} is valid: {} apps, {} environments ({automatic} updated automatically)",
-                config.apps.len(),
-                config.environments.len()
+                "{name} is valid: {}, {} ({automatic} updated automatically)",
+                counted(config.apps.len(), "app"),
+                counted(config.environments.len(), "environment"),
             ));
+            for (environment, settings) in &config.environments {
+                if settings.deploy.is_some() && settings.cluster.is_none() {
+                    printer.human(&format!(
+                        "note: {environment} has no `cluster`, so that its versions are committed and not verified"
+                    ));
+                }
+            }
             printer.machine("Validation", &json!({"file": name, "valid": true, "problems": []}));
             Ok(Exit::Done)
         }

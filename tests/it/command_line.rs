@@ -143,7 +143,7 @@ apps:
 ";
     std::fs::write(folder.path().join("other.yaml"), text).unwrap();
     let run = promote_alone(folder.path(), &["validate", "other.yaml"]).expect_code(0);
-    assert!(run.stdout.contains("other.yaml is valid: 1 apps, 1 environments"), "{}", run.stdout);
+    assert!(run.stdout.contains("other.yaml is valid: 1 app, 1 environment ("), "{}", run.stdout);
     promote_alone(folder.path(), &["validate", "missing.yaml"]).expect_code(2);
 }
 
