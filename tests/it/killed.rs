@@ -145,7 +145,6 @@ fn killed_ten_times_at_random_while_versions_come_it_ends_with_the_newest_good_o
             site.push_image("local", "test-app", version);
         }
         let life = 100 + random.hash_one(kill) % 3000;
-        eprintln!("kill {kill} after {life} ms");
         let mut daemon = site.promoted().start();
         assert!(daemon.wait(Duration::from_millis(life)).is_none(), "it ended by itself:\n{}", daemon.log());
         daemon.kill();

@@ -31,7 +31,7 @@ use serde::Deserialize;
 
 pub(crate) use daemon::{Daemon, Promoted, Run, promote_alone};
 pub(crate) use git::Commit;
-pub(crate) use http::Answer;
+pub(crate) use http::{Answer, request};
 pub(crate) use recipe::{Recipe, site};
 pub(crate) use site::Site;
 
