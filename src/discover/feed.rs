@@ -3,7 +3,7 @@
 //! All repositories of a registry that are due are asked together, so that what was pushed together is elected
 //! together. A repository that answers slowly delays nobody: it is left out of the next passes until it has answered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -50,7 +50,8 @@ pub async fn run(
     once: bool,
 ) {
     let mut tracks: BTreeMap<Repository, Track> = BTreeMap::new();
-    let mut queue: Vec<Repository> = Vec::new();
+    // First due, first asked: where a pass takes longer than the interval, each repository still has its turn.
+    let mut queue: VecDeque<Repository> = VecDeque::new();
     let mut asked: BTreeSet<Repository> = BTreeSet::new();
     let mut looks = JoinSet::new();
     loop {
@@ -65,11 +66,11 @@ pub async fn run(
                 let from = track.due.filter(|due| *due + *interval > now).unwrap_or(now);
                 track.due = Some(from + *interval);
                 asked.insert(repository.clone());
-                queue.push(repository.clone());
+                queue.push_back(repository.clone());
             }
         }
         while looks.len() < AT_ONCE
-            && let Some(repository) = queue.pop()
+            && let Some(repository) = queue.pop_front()
         {
             let known = tracks.get(&repository).and_then(|track| track.known.clone());
             let registries = registries.clone();

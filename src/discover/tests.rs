@@ -394,6 +394,27 @@ async fn a_host_that_is_not_loopback_is_spoken_to_over_tls_unless_told_otherwise
     assert!(registries.tags(&repository, None).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_registry_slower_than_the_interval_is_still_asked_for_every_repository() {
+    let slow = Stub::start(|_| {
+        std::thread::sleep(Duration::from_millis(2));
+        reply("200 OK", &[], r#"{"tags":["v1"]}"#)
+    })
+    .await;
+    let repository = |number: usize| Repository::new(slow.host(), &format!("team/app-{number}")).unwrap();
+    let wanted: feed::Targets =
+        (0..60).map(|number| (repository(number), Duration::from_millis(1))).collect();
+    let (_targets, targets) = tokio::sync::watch::channel(wanted.clone());
+    let (sightings, mut inbox) = tokio::sync::mpsc::channel(64);
+    tokio::spawn(feed::run(slow.host(), anonymous(), targets, sightings, false));
+    let mut looks = std::collections::BTreeMap::new();
+    for _ in 0..3 * wanted.len() {
+        *looks.entry(inbox.recv().await.unwrap().repository).or_insert(0) += 1;
+    }
+    let starved: Vec<_> = wanted.keys().filter(|repository| !looks.contains_key(*repository)).collect();
+    assert!(starved.is_empty(), "never asked while others were asked again: {starved:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_at_its_deadline() {
     let host: RegistryHost = "localhost:1".parse().unwrap();
