@@ -10,6 +10,8 @@ const APPS: usize = 100;
 const ROUNDS: u32 = 5;
 /// After this long without a commit the last one has been seen.
 const SILENCE: Duration = Duration::from_secs(4);
+/// Longest time for one round; on a busy machine a pass over all apps can take many seconds.
+const DEADLINE: Duration = Duration::from_mins(5);
 
 #[derive(Default)]
 struct Seen {
@@ -76,17 +78,20 @@ fn measure(ground: &Ground, minor: u32) -> Seen {
 /// Waits until all apps have the version and no commit comes any more: how many there were, and when the last.
 fn moves(ground: &Ground, before: &str, version: &str) -> (usize, Instant) {
     let began = Instant::now();
-    let (mut head, mut last) = (before.to_owned(), began);
+    let (mut head, mut last, mut counted) = (before.to_owned(), began, before.to_owned());
     loop {
         let now = ground.head();
         if !now.is_empty() && now != head {
             (head, last) = (now, Instant::now());
         }
-        if head != before && last.elapsed() > SILENCE && ground.count(version) == APPS {
-            let count = ground.site.git(&["rev-list", "--count", &format!("{before}..{head}")]);
-            return (count.trim().parse().unwrap(), last);
+        if head != counted && last.elapsed() > SILENCE {
+            if ground.count(version) == APPS {
+                let count = ground.site.git(&["rev-list", "--count", &format!("{before}..{head}")]);
+                return (count.trim().parse().unwrap(), last);
+            }
+            counted.clone_from(&head);
         }
-        if began.elapsed() > crate::bed::DEADLINE * 2 {
+        if began.elapsed() > DEADLINE {
             ground.site.give_up("the apps were not all committed");
         }
         std::thread::sleep(Duration::from_millis(1));

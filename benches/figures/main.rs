@@ -46,7 +46,9 @@ fn main() {
     for (name, answer) in QUESTIONS.into_iter().filter(|(name, _)| is_wanted(name)) {
         let mut report = Report::default();
         answer(&mut report);
-        println!("{name}\n{report}");
+        if wanted.len() != 1 {
+            println!("{name}\n{report}");
+        }
         all.append(report);
     }
     println!("{all}\n{}", report::circumstances());

@@ -99,7 +99,8 @@ impl Report {
             ratio: limit.map_or_else(String::new, |limit| format!("{:.2} of the target", ours / limit)),
             target: limit
                 .map_or_else(String::new, |limit| format!("≤ {} {unit}", number(limit)).trim().to_owned()),
-            met: limit.map(|limit| ours <= limit),
+            // As it is shown: what was counted between two readings of a clock is never a whole number.
+            met: limit.map(|limit| (ours * 100.0).round() <= (limit * 100.0).round()),
         });
     }
 
