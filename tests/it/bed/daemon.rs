@@ -33,11 +33,12 @@ impl Run {
 
 fn run(command: &mut Command) -> Run {
     let output = command.stdin(Stdio::null()).output().expect("the program can be started");
-    Run {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&output.status) {
+        stderr += &format!("(ended by signal {signal})\n");
     }
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    Run { code: output.status.code().unwrap_or(-1), stdout, stderr }
 }
 
 /// A command that the kernel ends with the thread that starts it, so that a failed or killed test leaves nothing.
