@@ -1,4 +1,4 @@
-//! The places between two steps of a version's walk, where a test may kill the process.
+//! The places between two steps of a version's walk, where a test may kill the process, or stop it for a while.
 //!
 //! A new start must come to the same end from each of them, with an empty state directory. Only debug builds have this:
 //! in a release build [`reached`] is empty, and the variable is never read.
@@ -28,25 +28,38 @@ pub const ALL: &[&str] = &[
 /// The variable that says where to die: `NAME`, or `NAME:N` for the N-th time that the place is reached.
 pub const VARIABLE: &str = "PROMOTED_DIE_AT";
 
-/// Ends the process without a warning if the environment asks for it: nothing is flushed, nobody is told.
+/// The variable that says where to stop until a `SIGCONT` comes, in the same form.
+pub const STOP_VARIABLE: &str = "PROMOTED_STOP_AT";
+
+/// Ends or stops the process without a warning if the environment asks for it: nothing is flushed, nobody is told.
 #[cfg(debug_assertions)]
 pub(crate) fn reached(place: &'static str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    static END: LazyLock<Option<(String, u32)>> = LazyLock::new(|| {
-        let text = std::env::var(VARIABLE).ok()?;
+    /// A place, the time that counts, and how often it was reached.
+    type Mark = Option<(String, u32, AtomicU32)>;
+    static END: LazyLock<Mark> = LazyLock::new(|| mark(VARIABLE));
+    static STOP: LazyLock<Mark> = LazyLock::new(|| mark(STOP_VARIABLE));
+
+    fn mark(variable: &str) -> Mark {
+        let text = std::env::var(variable).ok()?;
         let (name, count) = text.split_once(':').unwrap_or((&text, "1"));
-        Some((name.to_owned(), count.parse().ok()?))
-    });
-    static COUNT: AtomicU32 = AtomicU32::new(0);
+        Some((name.to_owned(), count.parse().ok()?, AtomicU32::new(0)))
+    }
+    let is_meant = |mark: &Mark| {
+        mark.as_ref().is_some_and(|(name, time, count)| {
+            name == place && count.fetch_add(1, Ordering::Relaxed) + 1 == *time
+        })
+    };
 
     assert!(ALL.contains(&place), "{place} is not in the list of boundaries");
-    if let Some((name, count)) = &*END
-        && name == place
-        && COUNT.fetch_add(1, Ordering::Relaxed) + 1 == *count
-    {
+    if is_meant(&END) {
         std::process::abort();
+    }
+    if is_meant(&STOP) {
+        let own = std::process::id().to_string();
+        _ = std::process::Command::new("kill").args(["-STOP", &own]).status();
     }
 }
 

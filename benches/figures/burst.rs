@@ -21,11 +21,12 @@ struct Seen {
 }
 
 pub(crate) fn answer(report: &mut Report) {
-    let flux = Flux::start();
     let ground = Ground::new("burst", 1000, APPS);
     let daemon = ground.site.promoted().start();
     let ours = measure(&ground, 1);
     daemon.stop();
+    // Not before: they share the cores.
+    let flux = Flux::start();
     let automation = flux.automate(&ground);
     let theirs = measure(&ground, 2);
     drop(automation);
@@ -70,6 +71,7 @@ fn measure(ground: &Ground, minor: u32) -> Seen {
             seen.pushing.add(pushing);
             seen.last.add(last.saturating_duration_since(pushed));
             seen.commits.push(commits);
+            eprintln!("burst: round {round} of {ROUNDS}: {commits} commits");
         }
     }
     seen

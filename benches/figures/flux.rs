@@ -22,7 +22,9 @@ impl Flux {
         let folder = tempfile::Builder::new().prefix("flux-").tempdir_in(bed().dir.join("tmp")).unwrap();
         let mut flux = Self { folder, children: Vec::new() };
         let storage = format!("--storage-path={}", flux.folder.path().join("data").display());
-        std::fs::create_dir(flux.folder.path().join("data")).unwrap();
+        for folder in ["data", "tmp"] {
+            std::fs::create_dir(flux.folder.path().join(folder)).unwrap();
+        }
         flux.spawn("image-reflector-controller", &[&storage]);
         flux.spawn("image-automation-controller", &[]);
         flux
@@ -44,6 +46,7 @@ impl Flux {
             .args(["--concurrent=12", "--kube-api-qps=500", "--kube-api-burst=1000"])
             .env("KUBECONFIG", &bed().kubeconfig)
             .env("RUNTIME_NAMESPACE", "flux-system")
+            .env("TMPDIR", self.folder.path().join("tmp"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);

@@ -30,6 +30,7 @@ async fn measure(ground: &Ground) -> (Sample, Sample) {
         location: Location::find(&site.repo()).unwrap(),
         branch: None,
         config: "promote.yaml".to_owned(),
+        in_pod: false,
         credentials: GitCredentials::default(),
         state: site.folder().join("state"),
     };

@@ -25,6 +25,7 @@ pub(super) async fn open(
         location,
         branch: common.branch.clone(),
         config: common.config.clone(),
+        in_pod: crate::deliver::in_pod(),
         credentials: GitCredentials { folder: common.git_credentials.clone(), helpers: true },
         state: folder("XDG_CACHE_HOME", ".cache").join("promote"),
     })?;

@@ -69,7 +69,7 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
         finish(printer, asked, commit.as_ref(), &go, &there, Exit::Done, &json!([]));
         return Ok(Exit::Done);
     }
-    if environment.deploy.is_none() || environment.cluster.is_none() {
+    if environment.watched().is_none() {
         printer.human(&format!("{} has no cluster, so that nothing could be verified", asked.to));
         finish(printer, asked, commit.as_ref(), &go, &there, Exit::Done, &json!([]));
         return Ok(Exit::Done);
@@ -105,12 +105,17 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
         may_go_down: true,
     };
     let (mut go, mut there, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut exit = Exit::Blocked;
     for app in apps {
         match promotion::plan(snapshot, &app, &asked.to, &wish) {
             Plan::Go(promotion) => go.push(*promotion),
             Plan::AlreadyThere(versions) => _ = there.insert(app, versions),
             Plan::Blocked(reasons) => {
                 blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")));
+            }
+            Plan::Unusable(problem) => {
+                exit = Exit::Usage;
+                blocked.push(format!("{app}: {problem}"));
             }
         }
     }
@@ -119,7 +124,7 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
     }
     let others = if go.is_empty() { "" } else { "\nThe other apps wait for it; --app APP moves one alone." };
     let words = format!("nothing was promoted to {}:\n  {}{others}", asked.to, blocked.join("\n  "));
-    Err(Failure::new(Exit::Blocked, words))
+    Err(Failure::new(exit, words))
 }
 
 fn show(printer: &Printer, asked: &args::Promotion, go: &[Promotion], there: &BTreeMap<AppName, String>) {

@@ -30,7 +30,8 @@ pub(super) fn run(printer: &Printer, file: &Path) -> Result<Exit, Failure> {
             for (environment, settings) in &config.environments {
                 if settings.deploy.is_some() && settings.cluster.is_none() {
                     printer.human(&format!(
-                        "note: {environment} has no `cluster`, so that its versions are committed and not verified"
+                        "note: {environment} has no `cluster`: a daemon that runs in a Pod watches the cluster it runs in; \
+                         elsewhere versions are committed and not verified"
                     ));
                 }
             }

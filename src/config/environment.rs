@@ -34,10 +34,12 @@ pub(super) fn environment<'t>(value: &Value<'t>, findings: &mut Findings) -> Dra
             findings,
             "can't be watched with `cluster: none`; write `cluster: {context: NAME}` or remove `deploy`",
         ),
-        (Some(Cluster::Context(_) | Cluster::Kubeconfig(_)), Some(cluster), None) => cluster.problem(
-            findings,
-            "nothing says what is deployed there; add `deploy: {flux: {kustomization: NAMESPACE/NAME}}`",
-        ),
+        (Some(Cluster::Context(_) | Cluster::Kubeconfig(_) | Cluster::InCluster), Some(cluster), None) => {
+            cluster.problem(
+                findings,
+                "nothing says what is deployed there; add `deploy: {flux: {kustomization: NAMESPACE/NAME}}`",
+            );
+        }
         _ => {}
     }
     if let Some(publish) = fields.get("publish") {
@@ -63,10 +65,7 @@ pub(super) fn environment<'t>(value: &Value<'t>, findings: &mut Findings) -> Dra
 fn cluster(value: &Value<'_>, findings: &mut Findings) -> Option<Cluster> {
     match value.scalar() {
         Some("none") => return Some(Cluster::None),
-        Some("inCluster") => {
-            value.problem(findings, NOT_YET);
-            return None;
-        }
+        Some("inCluster") => return Some(Cluster::InCluster),
         _ => {}
     }
     let fields = value.fields(&CLUSTER, findings)?;

@@ -91,6 +91,14 @@ pub struct Environment {
     pub after: Vec<EnvironmentName>,
 }
 
+impl Environment {
+    /// The cluster and what delivers to it, where versions can be followed there.
+    pub fn watched(&self) -> Option<(&Cluster, &FluxTarget)> {
+        let cluster = self.cluster.as_ref().filter(|cluster| **cluster != Cluster::None)?;
+        Some((cluster, self.deploy.as_ref()?))
+    }
+}
+
 /// A registry with the path that its repositories are below.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryBase {
@@ -109,6 +117,8 @@ pub enum Cluster {
     Context(String),
     /// A kubeconfig among the secrets.
     Kubeconfig(SecretName),
+    /// The cluster that the process runs in, by its Pod's service account.
+    InCluster,
 }
 
 /// A Flux Kustomization.
@@ -198,6 +208,17 @@ impl Config {
             Some(config) if findings.is_empty() => Ok(config),
             _ => Err(findings.into_problems(file)),
         }
+    }
+
+    /// As it reads in a Pod: an environment with `deploy` and without `cluster` is in the Pod's own.
+    #[must_use]
+    pub fn within_pod(mut self) -> Self {
+        for environment in self.environments.values_mut() {
+            if environment.deploy.is_some() && environment.cluster.is_none() {
+                environment.cluster = Some(Cluster::InCluster);
+            }
+        }
+        self
     }
 
     /// Where `environment` pulls `image` from; none where one of the names is not configured.

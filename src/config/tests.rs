@@ -118,6 +118,27 @@ fn the_smallest_useful_file_gets_every_default() {
 }
 
 #[test]
+fn a_pod_takes_its_own_cluster_where_none_is_named() {
+    let deploy = "deploy: {flux: {kustomization: a/b}}";
+    for (cluster, outside, within) in [
+        ("", None, Some(Cluster::InCluster)),
+        ("cluster: inCluster, ", Some(Cluster::InCluster), Some(Cluster::InCluster)),
+        (
+            "cluster: {context: dev}, ",
+            Some(Cluster::Context("dev".to_owned())),
+            Some(Cluster::Context("dev".to_owned())),
+        ),
+    ] {
+        let text = with_environment(&format!("registry: 'a:1', {cluster}{deploy}"));
+        let of = |config: Config| config.environments[&"local".parse().unwrap()].cluster.clone();
+        assert_eq!(of(parse(&text)), outside);
+        assert_eq!(of(parse(&text).within_pod()), within);
+    }
+    let only_commits = parse(&with_environment("registry: 'a:1'")).within_pod();
+    assert_eq!(only_commits.environments[&"local".parse().unwrap()].cluster, None);
+}
+
+#[test]
 fn every_supported_key_is_obeyed() {
     let config = parse(FULL);
     assert_eq!(config.interval, Duration::from_secs(30));

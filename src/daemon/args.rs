@@ -52,6 +52,12 @@ pub struct Args {
     /// Write nothing anywhere; tell what would be committed
     #[arg(long, env = "PROMOTED_DRY_RUN")]
     pub dry_run: bool,
+    /// Of several replicas in a cluster, work only while this one holds the Lease of that name in its namespace
+    #[arg(
+        long, env = "PROMOTED_LEADER_ELECTION", value_name = "LEASE", num_args = 0..=1, require_equals = true,
+        default_missing_value = "promoted", conflicts_with_all = ["once", "dry_run"]
+    )]
+    pub leader_election: Option<String>,
     /// How log lines are written
     #[arg(long, env = "PROMOTED_LOG_FORMAT", default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,

@@ -29,12 +29,7 @@ impl Clusters {
 
     /// The way to see and ask what delivers to `environment`; none if nothing does.
     pub async fn flux(&self, environment: &Environment) -> Result<Option<Arc<Flux>>, DeliverError> {
-        let (Some(cluster), Some(target)) = (&environment.cluster, &environment.deploy) else {
-            return Ok(None);
-        };
-        if *cluster == config::Cluster::None {
-            return Ok(None);
-        }
+        let Some((cluster, target)) = environment.watched() else { return Ok(None) };
         let key = format!("{cluster:?} {target:?}");
         let mut deliveries = self.deliveries.lock().await;
         if let Some(flux) = deliveries.get(&key) {

@@ -34,6 +34,8 @@ pub struct Subject {
     pub environment: EnvironmentName,
     /// The commit that brought the version.
     pub commit: CommitId,
+    /// The commit before it.
+    pub parent: Option<CommitId>,
     /// When it was made.
     pub committed: Timestamp,
     /// What the overlay says since then.
@@ -48,6 +50,7 @@ impl Subject {
             app: app.clone(),
             environment: environment.clone(),
             commit: origin.commit.clone(),
+            parent: origin.parent.clone(),
             committed: origin.time,
             images: desired.images.iter().map(|(image, written)| (image.clone(), written.clone())).collect(),
         })
@@ -276,10 +279,16 @@ impl Follower<'_> {
             let now = Timestamp::now();
             let since = *self.refused_since.get_or_insert(now);
             let words = format!("the commit could not be applied: {words}");
-            return if now.duration_since(since) >= REFUSED_FOR {
+            // Only where all before it is applied is it this commit that broke something.
+            let alone = delivery.applied.is_some() && delivery.applied == self.subject.parent;
+            return if alone && now.duration_since(since) >= REFUSED_FOR {
                 Delivered::Refused(words)
-            } else {
+            } else if alone {
                 Delivered::NotYet(words)
+            } else {
+                Delivered::NotYet(format!(
+                    "{words} (what else came since the last applied commit may be the cause)"
+                ))
             };
         }
         if let Some(words) = &delivery.stalled {

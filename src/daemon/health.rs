@@ -29,6 +29,11 @@ impl Health {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(part);
     }
 
+    /// Takes every part out of the account.
+    pub fn clear(&self) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Sets how a part that readiness depends on is; a change is logged.
     pub fn set(&self, part: &str, problem: Option<String>) {
         self.put(part, problem, true);

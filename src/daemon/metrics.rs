@@ -28,6 +28,7 @@ pub struct Metrics {
     pub version: IntGaugeVec,
     pub last_success: GaugeVec,
     pub config_valid: IntGauge,
+    pub leader: IntGauge,
 }
 
 impl Metrics {
@@ -63,6 +64,9 @@ impl Metrics {
             "1 if the configuration at the branch's head is the one in force, else 0.",
         )?;
         registry.register(Box::new(config_valid.clone()))?;
+        let leader =
+            IntGauge::new("leader", "1 if this replica works, 0 if it waits for another one to stop.")?;
+        registry.register(Box::new(leader.clone()))?;
         Ok(Self {
             scans: counter("scans_total", "Looks at a repository's tags.", &["registry", "result"])?,
             registry_requests: counter(
@@ -114,6 +118,7 @@ impl Metrics {
                 &place,
             )?,
             config_valid,
+            leader,
             registry,
         })
     }

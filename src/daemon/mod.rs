@@ -8,7 +8,9 @@ pub mod clusters;
 pub mod elections;
 pub mod events;
 pub mod follow;
+pub mod gathering;
 pub mod health;
+pub mod leadership;
 pub mod metrics;
 pub mod promotion;
 pub mod supervisor;
@@ -22,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 use self::args::{Args, LogFormat};
 use self::clusters::Clusters;
 use self::events::Event as _;
+use self::follow::Shared;
 use self::health::Health;
+use self::leadership::Candidate;
 use self::metrics::Metrics;
 use crate::discover::{Registries, RegistriesOptions, RegistryEvent};
 use crate::model::Exit;
@@ -88,8 +92,10 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
     let health = Arc::new(Health::default());
     let metrics =
         Arc::new(Metrics::new().map_err(|error| Failure(Exit::Internal, format!("metrics: {error}")))?);
-    health.expect("config");
-    health.expect("git");
+    if args.leader_election.is_none() {
+        health.expect("config");
+        health.expect("git");
+    }
     let counted = metrics.clone();
     let registries = Registries::new(RegistriesOptions {
         endpoints: args.endpoints(),
@@ -102,6 +108,7 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
         location: Location::find(&args.repo)?,
         branch: args.branch.clone(),
         config: args.config.clone(),
+        in_pod: crate::deliver::in_pod(),
         credentials: GitCredentials { folder: args.git_credentials.clone(), helpers: false },
         state,
     })?;
@@ -114,7 +121,52 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
                 .map_err(|error| Failure(Exit::Usage, error))?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
     }
-    let Some(snapshot) = first_snapshot(&context, args.once, &stop).await? else { return Ok(Exit::Done) };
+    let exit = match &args.leader_election {
+        None => {
+            context.metrics.leader.set(1);
+            work(args, &context, stop).await?
+        }
+        Some(name) => work_while_leading(name, args, &context, stop).await?,
+    };
+    tracing::info!(exit = exit as u8, "stopped");
+    Ok(exit)
+}
+
+/// Works whenever this replica leads.
+async fn work_while_leading(
+    lease: &str,
+    args: &Args,
+    context: &Shared,
+    stop: CancellationToken,
+) -> Result<Exit, Failure> {
+    let candidate = Candidate::new(lease, context.health.clone(), context.metrics.clone()).await;
+    let mut candidate =
+        candidate.map_err(|error| Failure(Exit::Usage, format!("--leader-election: {error}")))?;
+    while candidate.elected(&stop).await {
+        let term = stop.child_token();
+        context.health.expect("config");
+        context.health.expect("git");
+        let (result, ()) = tokio::join!(
+            async {
+                let result = work(args, context, term.clone()).await;
+                term.cancel();
+                result
+            },
+            candidate.keep(&term)
+        );
+        // A replica that waits depends on nothing but its Lease.
+        context.health.clear();
+        if stop.is_cancelled() || result.is_err() {
+            candidate.resign().await;
+            return result;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Works until `stop`, or with `--once` until nothing is left to do.
+async fn work(args: &Args, context: &Shared, stop: CancellationToken) -> Result<Exit, Failure> {
+    let Some(snapshot) = first_snapshot(context, args.once, &stop).await? else { return Ok(Exit::Done) };
     let served = args.served();
     if let Some(unknown) = served.iter().find(|name| !snapshot.config.environments.contains_key(*name)) {
         let names: Vec<&str> =
@@ -130,9 +182,7 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
         apps = snapshot.config.apps.len(), environments = snapshot.config.environments.len(), "started"
     );
     let mode = supervisor::Mode { once: args.once, dry_run: args.dry_run, served };
-    let exit = supervisor::run(context, mode, snapshot, stop).await;
-    tracing::info!(exit = exit as u8, "stopped");
-    Ok(exit)
+    Ok(supervisor::run(context.clone(), mode, snapshot, stop).await)
 }
 
 /// Reads the remote for the first time; the daemon waits for one that does not answer yet.

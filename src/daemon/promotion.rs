@@ -39,6 +39,8 @@ pub enum Plan {
     AlreadyThere(String),
     /// Every reason why it may not move now.
     Blocked(Vec<String>),
+    /// What has to be mended in the repository first.
+    Unusable(String),
 }
 
 /// What a person asks for beyond the default.
@@ -83,9 +85,11 @@ pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: 
     let (Some(desired), Some(environment)) =
         (snapshot.desired.get(&key), snapshot.config.environments.get(target))
     else {
-        return Plan::Blocked(vec![format!("promote.yaml has no {app} in {target}")]);
+        return Plan::Unusable(format!("promote.yaml has no {app} in {target}"));
     };
-    reasons.extend(desired.problem.clone());
+    if let Some(problem) = &desired.problem {
+        return Plan::Unusable(problem.clone());
+    }
     reasons.extend(desired.record_problem.clone());
     if let Some(hold) = &desired.record.hold {
         let by = hold.by.as_deref().unwrap_or("somebody");

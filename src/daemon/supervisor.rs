@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::elections::{Intentions, Place, World};
 use super::events::{Committed, Event as _, RolledBack, Scanned};
 use super::follow::{Shared, Subject};
+use super::gathering::Gathering;
 use super::promotion::Promotion;
 use crate::boundary;
 use crate::discover::{DiscoverError, TagList, feed};
@@ -26,8 +27,6 @@ use crate::publish::{Change, Outcome, PublishError, Published, Snapshot};
 use crate::rollout::Decision;
 use crate::transfer;
 
-/// How long an election waits for the other looks of its pass, so that one commit serves all.
-const GATHER: Duration = Duration::from_millis(150);
 /// How many digests are asked for at the same time.
 const AT_ONCE: usize = 16;
 /// What stands undecided is judged anew after this long.
@@ -70,7 +69,10 @@ pub struct Supervisor {
     feeds: BTreeMap<RegistryHost, tokio::task::JoinHandle<()>>,
     sightings: mpsc::Sender<feed::Sighting>,
     unseen: BTreeSet<Repository>,
-    gathering: Option<Instant>,
+    /// Elections that wait for the other looks of their pass.
+    gathering: Gathering,
+    /// How many looks of the present pass each registry still owes.
+    owed: BTreeMap<RegistryHost, usize>,
     publishing: BTreeSet<Place>,
     copying: BTreeSet<Place>,
     copy_failed: BTreeMap<Place, Instant>,
@@ -105,7 +107,8 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         feeds: BTreeMap::new(),
         sightings,
         unseen: BTreeSet::new(),
-        gathering: None,
+        gathering: Gathering::default(),
+        owed: BTreeMap::new(),
         publishing: BTreeSet::new(),
         copying: BTreeSet::new(),
         copy_failed: BTreeMap::new(),
@@ -129,7 +132,8 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         if supervisor.mode.once && supervisor.is_idle() {
             break;
         }
-        let gathered = supervisor.gathering.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+        let gathered =
+            supervisor.gathering.until().unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
         tokio::select! {
             () = stop.cancelled() => {
                 supervisor.drain().await;
@@ -151,7 +155,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
                 }
             }
             () = sleep_until(gathered) => {
-                supervisor.gathering = None;
+                supervisor.gathering.end();
                 supervisor.proceed();
             }
             () = sleep_until(poll), if !supervisor.mode.once => {
@@ -176,7 +180,7 @@ impl Supervisor {
     }
 
     fn is_idle(&self) -> bool {
-        self.unseen.is_empty() && self.gathering.is_none() && self.tasks.is_empty()
+        self.unseen.is_empty() && !self.gathering.is_open() && self.tasks.is_empty()
     }
 
     /// Lets a push that is under way come to its end; everything else goes on from Git at the next start.
@@ -230,6 +234,7 @@ impl Supervisor {
             let wanted = hosts.contains(host);
             if !wanted {
                 feed.abort();
+                self.owed.remove(host);
                 self.context.health.forget(&format!("registry {host}"));
             }
             wanted
@@ -286,6 +291,8 @@ impl Supervisor {
         Scanned(&sighting).emit(&self.context.metrics);
         let feed::Sighting { repository, result, waiting, .. } = sighting;
         self.unseen.remove(&repository);
+        self.owed.insert(repository.host().clone(), waiting);
+        self.gathering.hear(Instant::now());
         let part = format!("registry {}", repository.host());
         match result {
             Ok(list) => {
@@ -303,7 +310,7 @@ impl Supervisor {
                         self.first_seen.extend(fresh.map(|tag| ((repository.clone(), tag.clone()), now)));
                     }
                     self.tags.insert(repository, list);
-                    self.gathering.get_or_insert_with(|| Instant::now() + GATHER);
+                    self.gathering.begin(Instant::now());
                 }
             }
             // One repository that does not exist says nothing about its registry.
@@ -318,9 +325,15 @@ impl Supervisor {
                 self.context.health.set(&part, Some(error.to_string()));
             }
         }
-        if waiting == 0 && self.gathering.take().is_some() {
+        if waiting == 0 && self.gathering.is_open() {
             self.proceed();
         }
+    }
+
+    /// Whether nothing is under way that may have company for what was elected.
+    fn is_gathered(&self) -> bool {
+        let complete = self.resolving.is_empty() && self.owed.values().all(|owed| *owed == 0);
+        complete || !self.gathering.is_open()
     }
 
     /// Holds all elections and starts what follows from them and from the state of the remote.
@@ -339,7 +352,7 @@ impl Supervisor {
         for (repository, tag) in resolve {
             if self.resolving.insert((repository.clone(), tag.clone())) {
                 // A digest that takes long holds up its own app only.
-                self.gathering.get_or_insert_with(|| Instant::now() + GATHER);
+                self.gathering.begin(Instant::now());
                 let (registries, asking) = (self.context.registries.clone(), self.asking.clone());
                 self.tasks.spawn(async move {
                     let _turn = asking.acquire_owned().await;
@@ -367,8 +380,8 @@ impl Supervisor {
                 !busy(&place) && !tired
             })
             .collect();
-        if self.resolving.is_empty() || self.gathering.is_none() {
-            self.gathering = None;
+        if self.is_gathered() {
+            self.gathering.end();
             self.publish(changes);
         }
         for promotion in promotions {
@@ -449,7 +462,10 @@ impl Supervisor {
                             .tell(&format!("repository {repository}"), Some(error.to_string()));
                     }
                 }
-                self.proceed();
+                self.gathering.hear(Instant::now());
+                if self.is_gathered() {
+                    self.proceed();
+                }
             }
             Done::Copied(place, promotion, result) => {
                 self.copying.remove(&place);

@@ -10,14 +10,13 @@ use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::DeliverError;
+use super::{DeliverError, connection};
 use crate::config;
 use crate::model::printable;
 
@@ -42,49 +41,13 @@ impl Debug for Cluster {
 impl Cluster {
     /// Connects as the configuration says; no request is made yet.
     ///
-    /// `programs` says whether a kubeconfig's `exec` plugin may be started: the command line does as kubectl does, the
-    /// daemon starts no program.
+    /// `programs` says whether a kubeconfig's `exec` plugin may be started.
     pub async fn connect(
         from: &config::Cluster,
         secrets: Option<&Path>,
         programs: bool,
     ) -> Result<Self, DeliverError> {
-        let (name, kubeconfig, options) = match from {
-            config::Cluster::None => {
-                return Err(DeliverError::Target("the environment has no cluster".to_owned()));
-            }
-            config::Cluster::Context(context) => {
-                let options = KubeConfigOptions { context: Some(context.clone()), ..Default::default() };
-                (context.clone(), Kubeconfig::read(), options)
-            }
-            config::Cluster::Kubeconfig(name) => {
-                let folder = secrets.ok_or_else(|| DeliverError::Access {
-                    cluster: name.to_string(),
-                    cause: "its kubeconfig is a secret, and no folder of secrets is given".to_owned(),
-                    next: "name the folder with --secrets",
-                })?;
-                let path = folder.join(name.as_str());
-                (name.to_string(), Kubeconfig::read_from(path), KubeConfigOptions::default())
-            }
-        };
-        let access = |cause: String, next| DeliverError::Access { cluster: name.clone(), cause, next };
-        let kubeconfig = kubeconfig
-            .map_err(|error| access(words(&error), "check that the kubeconfig exists and can be read"))?;
-        let runs_program = kubeconfig.auth_infos.iter().any(|user| {
-            user.auth_info.as_ref().is_some_and(|user| user.exec.is_some() || user.auth_provider.is_some())
-        });
-        if runs_program && !programs {
-            return Err(access(
-                "its kubeconfig starts a program for credentials (exec or auth-provider), which the daemon never does"
-                    .to_owned(),
-                "use a kubeconfig with a token or a client certificate",
-            ));
-        }
-        let settings = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(|error| access(words(&error), "check the context's name, cluster and user"))?;
-        let client = Client::try_from(settings)
-            .map_err(|error| access(words(&error), "check the kubeconfig's certificates"))?;
+        let (name, client) = connection::connect(from, secrets, programs).await?;
         Ok(Self {
             name,
             client,
@@ -175,7 +138,7 @@ impl Cluster {
 }
 
 /// An error with its causes, made safe and short.
-fn words(error: &dyn std::error::Error) -> String {
+pub(super) fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

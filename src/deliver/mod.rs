@@ -1,13 +1,16 @@
 //! Delivery: asking for our commit, and seeing that it is applied.
 //!
 //! In: a commit that the remote has. Out: what the delivery tool says it has applied or refused. The only write to a
-//! cluster is the annotation of [`flux::Flux::ask`]. "Handled" is never taken for "applied": only a revision that is our commit,
+//! cluster is the annotation of [`flux::Flux::ask`], and the daemon's own Lease. "Handled" is never taken for "applied": only a revision that is our commit,
 //! or a later one that still has the image, counts, and that question is answered by `publish`.
 
 pub mod cluster;
+mod connection;
 pub mod flux;
+pub mod lease;
 pub mod revision;
 
+pub use self::connection::in_pod;
 use crate::model::CommitId;
 
 /// Why a cluster could not be asked.

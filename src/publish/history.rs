@@ -30,6 +30,8 @@ pub type Images = BTreeMap<ImageName, Written>;
 pub struct Event {
     /// The commit.
     pub commit: CommitId,
+    /// The commit before it on the branch; none for the first.
+    pub parent: Option<CommitId>,
     /// When it was made.
     pub time: Timestamp,
     /// The author, as `NAME <EMAIL>`.
@@ -213,6 +215,7 @@ fn events_of(
             groups.iter().find(|group| group.app == *app && group.environment == *environment).cloned();
         let event = Event {
             commit: commit_id(id),
+            parent: commit.parent_id(0).ok().map(commit_id),
             time: Timestamp::from_second(commit.time().seconds()).unwrap_or_default(),
             author: printable(
                 &format!(

@@ -29,6 +29,8 @@ pub struct MirrorOptions {
     pub branch: Option<String>,
     /// The configuration's path in the repository.
     pub config: String,
+    /// This process runs in a Pod, so that environments without a `cluster` have its own.
+    pub in_pod: bool,
     /// Who we are there.
     pub credentials: GitCredentials,
     /// The folder below which mirrors are kept; deleting it costs a clone.

@@ -60,6 +60,7 @@ pub struct Snapshot {
 /// Reads snapshots, and remembers what does not change from one head to the next.
 #[derive(Default)]
 pub(super) struct Reader {
+    in_pod: bool,
     config: Option<(Oid, Arc<Config>)>,
     config_problem: Option<(Oid, String)>,
     history: History,
@@ -83,6 +84,10 @@ impl From<git2::Error> for ReadError {
 }
 
 impl Reader {
+    pub(super) fn new(in_pod: bool) -> Self {
+        Self { in_pod, ..Self::default() }
+    }
+
     /// Reads the head of `branch`, with the configuration at `file`.
     pub(super) fn read(
         &mut self,
@@ -159,7 +164,9 @@ impl Reader {
                     self.config_problem = None;
                     return Ok((*id, config.clone()));
                 }
-                let parsed = Config::parse(file, &found.content).map_err(|problems| problems.to_string());
+                let parsed = Config::parse(file, &found.content)
+                    .map(|config| if self.in_pod { config.within_pod() } else { config })
+                    .map_err(|problems| problems.to_string());
                 (found.id, parsed)
             }
             Ok(None) => {

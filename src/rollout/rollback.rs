@@ -106,6 +106,7 @@ mod tests {
     fn event(before: &str, after: &str, source: Option<Source>) -> Event {
         let images = |tag: &str| BTreeMap::from([("wiki".parse().unwrap(), written(tag))]);
         Event {
+            parent: None,
             commit: "c".repeat(40).parse().unwrap(),
             time: jiff::Timestamp::UNIX_EPOCH,
             author: "A Person <person@example.org>".to_owned(),

@@ -75,7 +75,7 @@ impl Watches {
                     find(&self.daemon_sets, id)?.and_then(|found| daemon_set(id, &found))
                 }
             };
-            let Some(Reduced { workload, selector, template }) = reduced else { continue };
+            let Some(Reduced { mut workload, selector, template }) = reduced else { continue };
             let images = judged_images(&template, repositories);
             if images.is_empty() {
                 continue;
@@ -89,6 +89,16 @@ impl Watches {
                 })?,
                 None => Vec::new(),
             };
+            if id.kind == WorkloadKind::StatefulSet {
+                workload.stuck = self.pods.get(&id.namespace).map_or(Ok(None), |pods| {
+                    pods.read(|pods| {
+                        let stuck = pods.values().find(|pod| {
+                            matches(&selector, pod.labels()) && !same_images(pod, &template) && !is_ready(pod)
+                        })?;
+                        Some(format!("{}/{}", id.namespace, stuck.name_any()))
+                    })
+                })?;
+            }
             seen.push(Seen { workload, pods, images });
         }
         Ok(seen)
@@ -129,6 +139,7 @@ fn deployment(id: &WorkloadId, found: &Deployment) -> Option<Reduced> {
         wanted_updated: wanted,
         paused: spec.paused.unwrap_or_default(),
         on_delete: false,
+        stuck: None,
         deadline_exceeded: condition("Progressing", "False")
             .filter(|condition| condition.reason.as_deref() == Some("ProgressDeadlineExceeded"))
             .map(|condition| message(&condition.message)),
@@ -149,9 +160,11 @@ fn stateful_set(id: &WorkloadId, found: &StatefulSet) -> Option<Reduced> {
         .and_then(|strategy| strategy.rolling_update.as_ref())
         .and_then(|rolling| rolling.partition)
         .unwrap_or_default();
-    // Once all pods are updated, the controller makes the update revision the current one and counts none as updated.
-    let finished = status.current_revision.is_some() && status.current_revision == status.update_revision;
-    let updated = if finished { status.replicas } else { status.updated_replicas.unwrap_or_default() };
+    // Where the current revision is the update's one, after an update and after a way back, pods may be counted as
+    // current alone.
+    let same = status.current_revision.is_some() && status.current_revision == status.update_revision;
+    let current = if same { status.current_replicas.unwrap_or_default() } else { 0 };
+    let updated = status.updated_replicas.unwrap_or_default().max(current);
     let workload = Workload {
         name: id.to_string(),
         generation: found.metadata.generation.unwrap_or_default(),
@@ -231,6 +244,11 @@ fn same_images(pod: &KubePod, template: &PodTemplateSpec) -> bool {
             .chain(&spec.containers)
             .any(|container| container.name == *name && container.image.as_deref() == Some(image))
     })
+}
+
+fn is_ready(pod: &KubePod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn reduce_pod(pod: &KubePod, repositories: &[Repository]) -> Pod {

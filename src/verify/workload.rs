@@ -32,6 +32,8 @@ pub struct Workload {
     pub paused: bool,
     /// The update strategy waits for a person to delete pods.
     pub on_delete: bool,
+    /// A pod of another version that is not ready, which the controller does not replace before it is: as `NAMESPACE/NAME`.
+    pub stuck: Option<String>,
     /// The controller has given up: the progress deadline is over.
     pub deadline_exceeded: Option<String>,
     /// Pods cannot be created since then, and why.
@@ -70,6 +72,12 @@ pub fn judge(workload: &Workload, now: Timestamp) -> Judgement {
         if workload.on_delete {
             return Judgement::wait(format!(
                 "{name} updates on delete: {updated} of {wanted} pods are new; delete the others"
+            ));
+        }
+        if let Some((namespace, pod)) = workload.stuck.as_deref().and_then(|pod| pod.split_once('/')) {
+            return Judgement::wait(format!(
+                "{name}: {updated} of {wanted} pods are new; Kubernetes waits for pod {pod} of another version, which is \
+                 not ready; `kubectl delete pod {pod} -n {namespace}` lets it go on"
             ));
         }
         return Judgement::wait(format!("{name}: {updated} of {wanted} pods are new"));
@@ -172,6 +180,17 @@ mod tests {
         };
         assert_eq!(word(&none), "unknown");
         assert_eq!(word(&Workload { paused: true, ..complete() }), "wait");
+    }
+
+    #[test]
+    fn a_broken_pod_of_another_version_is_named_and_not_blamed_on_this_one() {
+        let stuck = Workload { updated: 1, stuck: Some("shop/web-1".to_owned()), ..complete() };
+        let judgement = judge(&stuck, now());
+        assert!(
+            matches!(&judgement, Judgement::Wait { blame: false, reason }
+            if reason.contains("`kubectl delete pod web-1 -n shop`")),
+            "{judgement:?}"
+        );
     }
 
     #[test]

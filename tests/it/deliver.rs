@@ -82,16 +82,39 @@ fn a_suspended_delivery_ends_as_unknown_blocks_with_3_and_rolls_nothing_back() {
 fn a_commit_that_flux_cannot_apply_fails_and_is_taken_back() {
     let site = bed::site("refused-by-flux").environments(&["local"]).create();
     let daemon = site.promoted().start();
-    site.wait_verdict("test-app", "local", "1.0.0");
-    // The base breaks in the same moment as the version comes: nobody can tell them apart, and the version goes back.
-    site.change_base("test-app", |text| text.replace("containerPort: 8080", "containerPort: none"));
+    let first = site.wait_verdict("test-app", "local", "1.0.0");
+    site.wait_applied("local", first["commit"].as_str().unwrap());
+    site.refuse_tag("local", "1.1.0");
     site.push_image("local", "test-app", "1.1.0");
 
     let verdict = site.wait_verdict("test-app", "local", "1.1.0");
     assert_eq!(verdict["verdict"], "failed");
-    assert!(verdict["reasons"][0].as_str().unwrap().contains("could not be applied"), "{verdict}");
+    let reason = verdict["reasons"][0].as_str().unwrap();
+    assert!(
+        reason.contains("could not be applied") && reason.contains("1.1.0 is not allowed here"),
+        "{verdict}"
+    );
     site.wait_commit(|commit| commit.subject == "test-app: local 1.1.0 → 1.0.0", "takes it back");
     daemon.stop();
+}
+
+#[test]
+fn a_version_is_not_blamed_for_what_a_person_broke_below_it() {
+    let site =
+        bed::site("broken-below").environments(&["local"]).verify("{timeout: 15s, stableFor: 1s}").create();
+    site.once().expect_code(0);
+    site.change_base("test-app", |text| text.replace("containerPort: 8080", "containerPort: none"));
+    site.push_image("local", "test-app", "1.1.0");
+
+    let run = site.once().expect_code(6);
+
+    let verdict = site.wait_verdict("test-app", "local", "1.1.0");
+    assert_eq!(verdict["verdict"], "unknown", "{verdict}");
+    assert!(run.stderr.contains("what else came since the last applied commit"), "{}", run.stderr);
+    assert!(
+        !site.commits().iter().any(|commit| commit.subject.ends_with("→ 1.0.0")),
+        "nothing is taken back"
+    );
 }
 
 #[test]

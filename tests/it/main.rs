@@ -12,6 +12,7 @@ mod metrics_and_health;
 mod promotion;
 mod publish;
 mod recovery;
+mod replicas;
 mod rollback;
 mod the_loop;
 mod verify;

@@ -107,6 +107,31 @@ fn a_stateful_set_is_judged() {
 }
 
 #[test]
+fn a_stateful_set_that_cannot_go_back_by_itself_names_the_pod_to_delete() {
+    let site = bed::site("stuck")
+        .kind("StatefulSet")
+        .environments(&["local"])
+        .verify("{timeout: 20s, stableFor: 1s}")
+        .create();
+    site.once().expect_code(0);
+    site.push_image("local", "test-app", "1.1.0-bad-pull");
+
+    site.once().expect_code(5);
+
+    let back = site.wait_commit(|commit| commit.subject.ends_with("→ 1.0.0"), "takes it back");
+    let verdicts = site.verdicts();
+    let verdict =
+        verdicts.iter().rfind(|verdict| verdict["commit"] == *back.sha).expect("the way back is judged");
+    assert_eq!(verdict["verdict"], "unknown", "Kubernetes stands in the way, not the version: {verdict}");
+    let namespace = site.namespace("local");
+    let reason = verdict["reasons"][0].as_str().unwrap();
+    assert!(reason.contains(&format!("`kubectl delete pod test-app-1 -n {namespace}`")), "{verdict}");
+
+    site.kubectl(&["delete", "pod", "test-app-1", "-n", &namespace]);
+    site.once().expect_code(4);
+}
+
+#[test]
 fn a_daemon_set_is_judged() {
     let site = bed::site("daemon-set").kind("DaemonSet").environments(&["local"]).create();
     let verdict = verdict_on(&site, "");

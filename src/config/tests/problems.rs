@@ -757,10 +757,6 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
         ["4:18: registries.a.ca: is not supported yet; remove it"]
     );
     assert_eq!(
-        problems(&with_environment("registry: 'a:1', cluster: inCluster")),
-        ["4:37: environments.local.cluster: is not supported yet; remove it"]
-    );
-    assert_eq!(
         problems(&with_environment("registry: 'a:1', cluster: {eks: {}}")),
         ["4:38: environments.local.cluster.eks: is not supported yet; remove it"]
     );

@@ -57,7 +57,6 @@ fn what_the_parser_refuses_by_its_shape_the_schema_refuses() {
         with_lines("unknown: 1\n"),
         SMALLEST.replace("version: 1", "version: 2"),
         with_environment("after: []"),
-        with_environment("registry: 'a:1', cluster: inCluster"),
         with_environment("registry: 'a:1', cluster: {eks: {name: a, region: b}}"),
         with_environment("registry: 'a:1', deploy: {argocd: {application: a/b}}"),
         with_environment("registry: 'a:1', publish: {pullRequest: {}}"),

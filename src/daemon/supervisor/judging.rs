@@ -32,9 +32,7 @@ impl Supervisor {
             let (app, environment) = place;
             let Some(settings) = snapshot.config.environments.get(environment) else { continue };
             let serves = self.mode.served.is_empty() || self.mode.served.contains(environment);
-            let has_cluster =
-                settings.cluster.as_ref().is_some_and(|cluster| *cluster != crate::config::Cluster::None);
-            if !serves || !has_cluster || settings.deploy.is_none() || desired.problem.is_some() {
+            if !serves || settings.watched().is_none() || desired.problem.is_some() {
                 continue;
             }
             let Some(subject) = Subject::of(app, environment, desired) else { continue };
@@ -145,14 +143,14 @@ impl Supervisor {
         if !already_unknown {
             self.write(lines);
         }
+        let back = self.snapshot.desired.get(&place).and_then(|desired| desired.origin()).is_some_and(|origin| {
+            origin.commit == subject.commit
+                && matches!(&origin.trailers, Some(trailers) if matches!(trailers.source, Source::Rollback { .. }))
+        });
         match decision.verdict {
-            Verdict::Verified => {
-                let back = self.snapshot.desired.get(&place).and_then(|desired| desired.origin()).is_some_and(|origin| {
-                    origin.commit == subject.commit
-                        && matches!(&origin.trailers, Some(trailers) if matches!(trailers.source, Source::Rollback { .. }))
-                });
-                self.end(if back { Exit::RolledBack } else { Exit::Done });
-            }
+            Verdict::Verified => self.end(if back { Exit::RolledBack } else { Exit::Done }),
+            // What failed was taken back, and whether that helped is not known.
+            Verdict::Unknown if back => self.end(Exit::Failed),
             Verdict::Unknown => self.end(if decision.blocked { Exit::Blocked } else { Exit::Unknown }),
             Verdict::Superseded => {}
             Verdict::Failed => {

@@ -51,8 +51,8 @@ impl Owner {
             folder,
             repository,
             remote,
+            reader: Reader::new(options.in_pod),
             options,
-            reader: Reader::default(),
             heads: None,
             snapshot: None,
             sender,
@@ -96,7 +96,7 @@ impl Owner {
                 tracing::warn!(%folder, %cause, "the mirror is damaged; it is cloned again");
                 self.repository =
                     create(&self.folder).map_err(|cause| PublishError::Mirror { folder, cause })?;
-                (self.heads, self.reader) = (None, Reader::default());
+                (self.heads, self.reader) = (None, Reader::new(self.options.in_pod));
                 self.look()
             }
             result => result,

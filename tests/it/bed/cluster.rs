@@ -27,6 +27,14 @@ pub(crate) fn patch(path: &str, changes: &Value) {
     send("PATCH", path, "application/merge-patch+json", changes);
 }
 
+/// Whether the API server refuses those changes of the object at `path`.
+pub(crate) fn is_refused(path: &str, changes: &Value) -> bool {
+    let url = format!("{}{path}", bed().api);
+    let headers = [("Content-Type", "application/strategic-merge-patch+json")];
+    let answer = http::request("PATCH", &url, &headers, changes.to_string().as_bytes());
+    answer.is_ok_and(|answer| answer.status == 422)
+}
+
 fn send(method: &str, path: &str, content_type: &str, body: &Value) {
     let url = format!("{}{path}", bed().api);
     let headers = [("Content-Type", content_type)];

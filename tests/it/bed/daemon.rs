@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use super::pod::Pod;
 use super::site::Site;
 use super::{Answer, http, isolated, until};
 
@@ -75,11 +76,19 @@ pub(crate) struct Promoted<'a> {
     state: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    pod: Option<Pod>,
 }
 
 impl<'a> Promoted<'a> {
     pub(super) fn new(site: &'a Site) -> Self {
-        Self { site, repo: site.repo(), state: None, arguments: Vec::new(), environment: Vec::new() }
+        Self {
+            site,
+            repo: site.repo(),
+            state: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            pod: None,
+        }
     }
 
     /// One more argument.
@@ -112,10 +121,19 @@ impl<'a> Promoted<'a> {
         self
     }
 
+    /// Lets it run as in that Pod: with the service account's files, and with the API server's address.
+    pub(crate) fn in_pod(mut self, pod: Pod) -> Self {
+        self.pod = Some(pod);
+        self
+    }
+
     fn command(&self, number: usize) -> Command {
         let folder = self.site.folder();
         let state = self.state.clone().unwrap_or_else(|| folder.join(format!("state-{number}")));
-        let mut command = bound(env!("CARGO_BIN_EXE_promoted"), self.site);
+        let mut command = match &self.pod {
+            None => bound(env!("CARGO_BIN_EXE_promoted"), self.site),
+            Some(pod) => pod.enter(bound("unshare", self.site), env!("CARGO_BIN_EXE_promoted")),
+        };
         command
             .args(["--repo", &self.repo, "--log-format", "json", "--secrets"])
             .arg(folder.join("secrets"))

@@ -16,6 +16,7 @@ mod daemon;
 mod git;
 mod http;
 mod image;
+mod pod;
 mod recipe;
 mod site;
 
@@ -32,6 +33,7 @@ use serde::Deserialize;
 pub(crate) use daemon::{Daemon, Promoted, Run, promote_alone};
 pub(crate) use git::Commit;
 pub(crate) use http::{Answer, request};
+pub(crate) use pod::Pod;
 pub(crate) use recipe::{Recipe, site};
 pub(crate) use site::Site;
 
@@ -78,6 +80,15 @@ pub(crate) struct Bed {
     pub(crate) flux_receivers: String,
     /// Process identifiers by part: for a test that stops one with a bed of its own.
     pub(crate) parts: BTreeMap<String, u32>,
+}
+
+impl Bed {
+    /// The API server's own address, which asks who comes: `https://HOST:PORT`.
+    pub(crate) fn server(&self) -> String {
+        let kubeconfig = std::fs::read_to_string(&self.kubeconfig).expect("the bed's kubeconfig can be read");
+        let server = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("server: "));
+        server.expect("the bed's kubeconfig names a server").to_owned()
+    }
 }
 
 /// The bed that all tests of this process share.

@@ -318,6 +318,37 @@ git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicke
             .unwrap_or_else(|| self.give_up(&format!("Flux did not apply {commit} in {environment}")));
     }
 
+    /// Has the API server refuse Deployments with that tag in an environment, as a policy of its owner may.
+    pub(crate) fn refuse_tag(&self, environment: &str, tag: &str) {
+        let namespace = self.namespace(environment);
+        let path = "/apis/admissionregistration.k8s.io/v1";
+        cluster::create(
+            &format!("{path}/validatingadmissionpolicies"),
+            &json!({"metadata": {"name": namespace}, "spec": {
+                "matchConstraints": {"resourceRules": [{"apiGroups": ["apps"], "apiVersions": ["v1"],
+                    "operations": ["CREATE", "UPDATE"], "resources": ["deployments"]}]},
+                "validations": [{
+                    "expression": format!("object.spec.template.spec.containers.all(c, !c.image.contains(':{tag}'))"),
+                    "message": format!("{tag} is not allowed here")}]}}),
+        );
+        cluster::create(
+            &format!("{path}/validatingadmissionpolicybindings"),
+            &json!({"metadata": {"name": namespace}, "spec": {"policyName": namespace, "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}}}),
+        );
+        let live = || {
+            let deployment = self.deployment(environment, "test-app")?;
+            let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?;
+            let (repository, _) = image.split_once("@").unwrap_or((image, ""));
+            let forbidden = format!("{}:{tag}", repository.rsplit_once(':')?.0);
+            let change = json!({"spec": {"template": {"spec": {"containers": [
+                {"name": deployment["spec"]["template"]["spec"]["containers"][0]["name"], "image": forbidden}]}}}});
+            let folder = format!("{}/namespaces/{namespace}/deployments/test-app?dryRun=All", cluster::APPS);
+            cluster::is_refused(&folder, &change).then_some(())
+        };
+        until(live).unwrap_or_else(|| self.give_up("the policy did not come into force"));
+    }
+
     /// An environment's Kustomization.
     pub(crate) fn kustomization(&self, environment: &str) -> Option<Value> {
         cluster::get(&self.flux_path(environment, cluster::KUSTOMIZE, "kustomizations/apps"))
