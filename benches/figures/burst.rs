@@ -71,7 +71,7 @@ fn measure(ground: &Ground, minor: u32) -> Seen {
             seen.pushing.add(pushing);
             seen.last.add(last.saturating_duration_since(pushed));
             seen.commits.push(commits);
-            eprintln!("burst: round {round} of {ROUNDS}: {commits} commits");
+            println!("burst: round {round} of {ROUNDS}: {commits} commits");
         }
     }
     seen

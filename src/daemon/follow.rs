@@ -281,23 +281,20 @@ impl Follower<'_> {
             let words = format!("the commit could not be applied: {words}");
             // Only where all before it is applied is it this commit that broke something.
             let alone = delivery.applied.is_some() && delivery.applied == self.subject.parent;
-            return if alone && now.duration_since(since) >= REFUSED_FOR {
-                Delivered::Refused(words)
-            } else if alone {
-                Delivered::NotYet(words)
-            } else {
-                Delivered::NotYet(format!(
-                    "{words} (what else came since the last applied commit may be the cause)"
-                ))
-            };
+            if alone && now.duration_since(since) >= REFUSED_FOR {
+                return Delivered::Refused(words);
+            }
+            let others =
+                if alone { "" } else { " (what else came since the last applied commit may be the cause)" };
+            self.broken = Some(format!("{words}{others}"));
         }
         if let Some(words) = &delivery.stalled {
             return Delivered::Blocked(words.clone());
         }
-        // While Flux tries again it says only that; what it failed at tells more.
         if delivery.broken.is_some() {
             self.broken.clone_from(&delivery.broken);
         }
+        // While Flux tries again it says only that; what it failed at tells more.
         Delivered::NotYet(self.broken.clone().unwrap_or_else(|| delivery.doing.clone()))
     }
 

@@ -1,5 +1,6 @@
 //! The one task that knows all others: takes what they saw, holds elections, starts what follows.
 
+mod intake;
 mod judging;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,16 +14,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::elections::{Intentions, Place, World};
-use super::events::{Committed, Event as _, RolledBack, Scanned};
 use super::follow::{Shared, Subject};
 use super::gathering::Gathering;
 use super::promotion::Promotion;
 use crate::boundary;
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
-use crate::model::{
-    CommitId, EnvironmentName, Exit, Image, RegistryHost, Repository, Source, Tag, VerdictNote,
-};
+use crate::model::{CommitId, EnvironmentName, Exit, Image, RegistryHost, Repository, Tag, VerdictNote};
 use crate::publish::{Change, Outcome, PublishError, Published, Snapshot};
 use crate::rollout::Decision;
 use crate::transfer;
@@ -64,6 +62,8 @@ pub struct Supervisor {
     first_seen: HashMap<(Repository, Tag), Timestamp>,
     digests: HashMap<(Repository, Tag), Known>,
     resolving: BTreeSet<(Repository, Tag)>,
+    /// Tags that are listed and have no digest: how often they were asked for, and when they are again.
+    absent: HashMap<(Repository, Tag), (u32, Instant)>,
     overtaken: BTreeMap<Place, Vec<Image>>,
     targets: watch::Sender<feed::Targets>,
     feeds: BTreeMap<RegistryHost, tokio::task::JoinHandle<()>>,
@@ -102,6 +102,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         first_seen: HashMap::new(),
         digests: HashMap::new(),
         resolving: BTreeSet::new(),
+        absent: HashMap::new(),
         overtaken: BTreeMap::new(),
         targets: watch::Sender::new(BTreeMap::new()),
         feeds: BTreeMap::new(),
@@ -287,49 +288,6 @@ impl Supervisor {
         self.proceed();
     }
 
-    fn saw(&mut self, sighting: feed::Sighting) {
-        Scanned(&sighting).emit(&self.context.metrics);
-        let feed::Sighting { repository, result, waiting, .. } = sighting;
-        self.unseen.remove(&repository);
-        self.owed.insert(repository.host().clone(), waiting);
-        self.gathering.hear(Instant::now());
-        let part = format!("registry {}", repository.host());
-        match result {
-            Ok(list) => {
-                self.context.health.set(&part, None);
-                self.context.health.tell(&format!("repository {repository}"), None);
-                let changed = !list.unchanged || !self.tags.contains_key(&repository);
-                if changed {
-                    boundary::reached("discovered");
-                    self.digests.retain(|(known, tag), _| *known != repository || list.tags.contains(tag));
-                    self.digests
-                        .retain(|(known, _), digest| *known != repository || *digest != Known::Absent);
-                    if let Some(before) = self.tags.get(&repository) {
-                        let now = Timestamp::now();
-                        let fresh = list.tags.iter().filter(|tag| before.tags.binary_search(tag).is_err());
-                        self.first_seen.extend(fresh.map(|tag| ((repository.clone(), tag.clone()), now)));
-                    }
-                    self.tags.insert(repository, list);
-                    self.gathering.begin(Instant::now());
-                }
-            }
-            // One repository that does not exist says nothing about its registry.
-            Err(error @ (DiscoverError::NotFound { .. } | DiscoverError::Garbage { .. })) => {
-                self.end(Exit::Unreachable);
-                self.context.health.tell(&format!("repository {repository}"), Some(error.to_string()));
-                self.context.health.set(&part, None);
-            }
-            Err(DiscoverError::BackingOff { .. }) => {}
-            Err(error) => {
-                self.end(Exit::Unreachable);
-                self.context.health.set(&part, Some(error.to_string()));
-            }
-        }
-        if waiting == 0 && self.gathering.is_open() {
-            self.proceed();
-        }
-    }
-
     /// Whether nothing is under way that may have company for what was elected.
     fn is_gathered(&self) -> bool {
         let complete = self.resolving.is_empty() && self.owed.values().all(|owed| *owed == 0);
@@ -432,142 +390,6 @@ impl Supervisor {
             }
             Done::Copied(place, Box::new(promotion), result)
         });
-    }
-
-    fn done(&mut self, done: Done) {
-        match done {
-            Done::Refreshed(result) => {
-                self.refreshing = false;
-                match result {
-                    Ok(snapshot) => {
-                        self.context.health.set("git", None);
-                        self.read(snapshot);
-                    }
-                    Err(error @ PublishError::Config(_)) => {
-                        self.context.health.set("config", Some(error.to_string()));
-                    }
-                    Err(error) => self.context.health.set("git", Some(error.to_string())),
-                }
-            }
-            Done::Resolved(repository, tag, result) => {
-                self.resolving.remove(&(repository.clone(), tag.clone()));
-                match result {
-                    Ok(known) => _ = self.digests.insert((repository, tag), known),
-                    Err(error) => {
-                        self.end(Exit::Unreachable);
-                        // The next pass asks again: the list counts as not seen.
-                        self.tags.remove(&repository);
-                        self.context
-                            .health
-                            .tell(&format!("repository {repository}"), Some(error.to_string()));
-                    }
-                }
-                self.gathering.hear(Instant::now());
-                if self.is_gathered() {
-                    self.proceed();
-                }
-            }
-            Done::Copied(place, promotion, result) => {
-                self.copying.remove(&place);
-                match result {
-                    Ok(()) => {
-                        self.copy_failed.remove(&place);
-                        self.context.health.tell(&format!("promotion of {} to {}", place.0, place.1), None);
-                        self.publish(vec![promotion.change]);
-                    }
-                    Err(error) => {
-                        self.end(Exit::Unreachable);
-                        let part = format!("promotion of {} to {}", place.0, place.1);
-                        self.context.health.tell(&part, Some(error.to_string()));
-                        self.copy_failed.insert(place, Instant::now());
-                    }
-                }
-            }
-            Done::Published(changes, result) => {
-                for change in &changes {
-                    self.publishing.remove(&(change.app.clone(), change.environment.clone()));
-                }
-                match result {
-                    Ok(published) => {
-                        self.context.health.set("git", None);
-                        self.tell(&changes, &published);
-                        self.read(published.snapshot.clone());
-                        // Also when the snapshot was read before: a place that was busy is free now.
-                        self.proceed();
-                    }
-                    Err(error) => {
-                        self.end(exit_of(&error));
-                        self.context.health.set("git", Some(error.to_string()));
-                    }
-                }
-            }
-            Done::Previewed(Ok((outcomes, patch))) => {
-                let count =
-                    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Committed(_))).count();
-                if count > 0 {
-                    self.end(Exit::Changes);
-                    tracing::info!(changes = count, "would commit\n{patch}");
-                }
-            }
-            Done::Previewed(Err(error)) => {
-                self.end(exit_of(&error));
-                tracing::warn!(%error, "no preview");
-            }
-            Done::Noted(lines, result) => {
-                match &result {
-                    Ok(()) => boundary::reached("noted"),
-                    Err(error) => {
-                        self.end(exit_of(error));
-                        self.unwritten.extend(lines);
-                    }
-                }
-                self.context.health.tell("verdicts", result.err().map(|error| error.to_string()));
-            }
-            Done::Decided(subject, decision) => self.decided(&subject, &decision),
-        }
-    }
-
-    fn tell(&mut self, changes: &[Change], published: &Published) {
-        self.context.metrics.push_retries.inc_by(u64::from(published.races));
-        for (change, outcome) in changes.iter().zip(&published.outcomes) {
-            let place = (change.app.clone(), change.environment.clone());
-            let part = format!("app {} in {}", change.app, change.environment);
-            match outcome {
-                Outcome::Committed(commit) => {
-                    Committed {
-                        change,
-                        commit: commit.as_str(),
-                        took: published.took,
-                        races: published.races,
-                    }
-                    .emit(&self.context.metrics);
-                    if matches!(change.source, Source::Rollback { .. }) {
-                        let (app, environment) = (&change.app, &change.environment);
-                        let cause = self.failed.remove(&place).map(|(_, cause, _)| cause);
-                        let cause = cause.as_deref().unwrap_or("recovered");
-                        RolledBack { app, environment, cause }.emit(&self.context.metrics);
-                    }
-                }
-                Outcome::AlreadyThere | Outcome::HeldBack => {}
-                Outcome::Overtaken { image, now } => {
-                    tracing::info!(app = %change.app, environment = %change.environment, %image, now,
-                        "somebody changed the image meanwhile, and wins");
-                    let taken = change.moves.iter().filter_map(|step| {
-                        let written = &step.to;
-                        Some(Image {
-                            repository: written.new_name.as_deref()?.parse().ok()?,
-                            tag: written.new_tag.clone()?,
-                            digest: written.digest.clone()?,
-                        })
-                    });
-                    self.overtaken.entry(place).or_default().extend(taken);
-                }
-                Outcome::Impossible(words) => {
-                    self.end(Exit::Usage);
-                    self.context.health.tell(&part, Some(words.clone()));
-                }
-            }
-        }
     }
 
     fn publish_versions(&self) {

@@ -166,3 +166,27 @@ fn a_change_of_configuration_is_taken_over_from_the_branch_and_a_broken_one_is_n
     assert_eq!(site.wait_verdict("test-app", "local", "1.1.0")["verdict"], "verified");
     daemon.stop();
 }
+
+#[test]
+fn a_tag_that_is_listed_before_it_is_served_is_asked_for_again() {
+    let site = bed::site("listed-first").environments(&["local"]).create();
+    site.push_image("local", "test-app", "1.1.0");
+    // What a registry in the middle of a push looks like: the tag's folder is there, and leads nowhere yet.
+    let tag = format!("{}/test-app/_manifests/tags/1.1.0/current", site.name());
+    let tag = bed::bed().dir.join("registry/local/docker/registry/v2/repositories").join(tag);
+    let aside = site.folder().join("aside");
+    std::fs::rename(&tag, &aside).unwrap();
+    let daemon = site.promoted().start();
+    let asked = || {
+        let metrics = daemon.get("/metrics").1;
+        let line =
+            metrics.lines().find(|line| line.contains("\"404\"") && line.contains("HEAD")).map(str::to_owned);
+        line.filter(|line| line.starts_with("promote_registry_requests_total"))
+    };
+    bed::until(asked).unwrap_or_else(|| site.give_up("the tag's digest was not asked for"));
+
+    std::fs::rename(&aside, &tag).unwrap();
+
+    site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "brings it");
+    daemon.stop();
+}

@@ -90,7 +90,7 @@ fn a_leader_that_was_stopped_before_its_push_and_goes_on_a_minute_later_commits_
 
     wait_until_it_leads(&site, &second);
     assert_eq!(site.wait_verdict("test-app", "local", "1.1.0")["verdict"], "verified");
-    std::thread::sleep(Duration::from_secs(60).saturating_sub(stopped.elapsed()));
+    std::thread::sleep(Duration::from_mins(1).saturating_sub(stopped.elapsed()));
     first.signal("CONT");
 
     first.wait_log("this replica waits");

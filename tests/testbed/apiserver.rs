@@ -8,10 +8,24 @@ use anyhow::Result;
 use crate::layout::Bed;
 use crate::process;
 
+/// What service accounts of the tests ask for is written down, so that a test can hold it against what they may.
+const AUDIT: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- {level: None, userGroups: ['system:serviceaccounts:kube-system']}
+- {level: Metadata, userGroups: ['system:serviceaccounts']}
+- {level: None}
+";
+
 /// Starts the API server on `port` and the proxy; ready when both are. Returns the proxy's port.
 pub(crate) async fn start(bed: &Bed, port: u16, etcd: u16, kubeconfig: &Path) -> Result<u16> {
     let pki = |name: &str| bed.path("pki").join(name).display().to_string();
+    let policy = bed.path("audit.yaml");
+    std::fs::write(&policy, AUDIT)?;
     let arguments = [
+        format!("--audit-policy-file={}", policy.display()),
+        format!("--audit-log-path={}", bed.path("audit.log").display()),
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
         "--bind-address=127.0.0.1".to_owned(),
         format!("--secure-port={port}"),

@@ -248,13 +248,18 @@ git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicke
 
     /// Runs kubectl with an administrator's rights; returns what it prints.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> String {
+        let ended = self.try_kubectl(arguments);
+        ended.unwrap_or_else(|said| panic!("kubectl {}: {said}", arguments.join(" ")))
+    }
+
+    /// The same; an error is what kubectl says where it fails.
+    pub(crate) fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(&bed().kubectl);
         isolated(&mut command, &self.folder().join("home"));
         let output = command.env("KUBECONFIG", &bed().kubeconfig).args(arguments).output();
         let output = output.expect("kubectl can be started");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
     }
 
     /// An app's live Deployment; `None` if there is none.
@@ -339,7 +344,7 @@ git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicke
         let live = || {
             let deployment = self.deployment(environment, "test-app")?;
             let image = deployment["spec"]["template"]["spec"]["containers"][0]["image"].as_str()?;
-            let (repository, _) = image.split_once("@").unwrap_or((image, ""));
+            let (repository, _) = image.split_once('@').unwrap_or((image, ""));
             let forbidden = format!("{}:{tag}", repository.rsplit_once(':')?.0);
             let change = json!({"spec": {"template": {"spec": {"containers": [
                 {"name": deployment["spec"]["template"]["spec"]["containers"][0]["name"], "image": forbidden}]}}}});
