@@ -1,0 +1,10 @@
+//! The platform as files: clusters, the GitOps tree, the chart and the image, checked without a cloud and without Docker.
+//!
+//! What needs a Kubernetes API server is among the scenarios of `tests/it`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+
+mod charts;
+mod command;
+mod deploy;
+mod manifests;
