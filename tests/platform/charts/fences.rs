@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{ALL, MINIMAL, NONE, TWO, rendered};
-use crate::manifests::{self, id, items, map, name, namespace, of, the, word, words};
+use crate::manifests::{self, id, items, map, name, namespace, the, word, words};
 
 /// Each right as `SCOPE GROUP/RESOURCE[=NAME] VERB`; a cluster's scope is `*`.
 fn rights(rendered: &[Value]) -> BTreeSet<String> {
