@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::command::{self, Ended, root, tools};
 use crate::manifests::{self, the};
 
+/// The cluster's version, which Helm asks for where there is no cluster: that of the test bed.
+const KUBERNETES: &str = "1.36.3";
 const REPO: &str = "repo=https://git.example.org/deploy.git";
 const MINIMAL: &[&str] = &[REPO, "rbac.appNamespaces={test-app,graphwiki}"];
 const TWO: &[&str] = &[REPO, "rbac.appNamespaces={test-app,graphwiki}", "replicas=2"];
@@ -36,14 +38,14 @@ const ALL: &[&str] = &[
     "rbac.fluxNamespaces={flux-system,teams}",
     "networkPolicy.egress[0].namespace=gitea",
     "networkPolicy.egress[0].ports={3000}",
-    "networkPolicy.metricsFrom={}",
+    "networkPolicy.metricsFrom=null",
     "serviceMonitor.enabled=true",
     "serviceMonitor.labels.release=prometheus",
     "podAnnotations.example=yes",
     "podLabels.team=platform",
     "nodeSelector.disk=ssd",
     "tolerations[0].operator=Exists",
-    "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution={}",
+    "affinity.nodeAffinity.example=yes",
     "priorityClassName=high",
 ];
 const NONE: &[&str] = &[
@@ -62,7 +64,7 @@ fn helm(command: &str, values: &[&str]) -> Ended {
     if command == "template" {
         helm.arg("promoted");
     }
-    helm.arg(chart).args(["--namespace", "gitops"]);
+    helm.arg(chart).args(["--namespace", "gitops", "--kube-version", KUBERNETES]);
     for value in values {
         helm.args(["--set", value]);
     }

@@ -82,9 +82,9 @@ pub fn selects_a_pod(manifests: &[Value], namespace: &str, labels: &Value) -> bo
     let wanted = map(labels);
     let pods = manifests.iter().filter(|manifest| self::namespace(manifest) == namespace);
     !wanted.is_empty()
-        && pods.map(|pod| map(&pod["spec"]["template"]["metadata"]["labels"])).any(|labels| {
-            wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-        })
+        && pods
+            .map(|pod| map(&pod["spec"]["template"]["metadata"]["labels"]))
+            .any(|labels| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
 }
 
 /// What keeps a pod from the Pod Security profile "restricted", and from a root file system that can't be written to.

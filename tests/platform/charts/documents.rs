@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{MINIMAL, NONE, TWO};
+use super::{KUBERNETES, MINIMAL, NONE, TWO};
 use crate::command::{self, root, tools};
 use crate::manifests::{parse, the, word};
 
@@ -52,7 +52,7 @@ fn notes(values: &[&str]) -> String {
     );
     std::fs::write(templates.join("notes.yaml"), wrapped).unwrap();
     let mut helm = std::process::Command::new(tools().join("bin/helm"));
-    helm.args(["template", "promoted", "--namespace", "gitops"]).arg(&chart);
+    helm.args(["template", "promoted", "--namespace", "gitops", "--kube-version", KUBERNETES]).arg(&chart);
     for value in values {
         helm.args(["--set", value]);
     }
@@ -64,14 +64,15 @@ fn notes(values: &[&str]) -> String {
 fn the_notes_say_how_to_see_it_run() {
     let one = notes(MINIMAL);
     assert!(one.starts_with(
-        "promoted follows promote.yaml of https://git.example.org/deploy.git for all environments.\n"
+        "promoted follows promote.yaml of https://git.example.org/deploy.git, for all environments.\n"
     ));
     assert!(one.contains("kubectl --namespace gitops logs deployment/promoted --follow"), "{one}");
     assert!(one.contains("It has no Git credentials"), "{one}");
     assert!(!one.contains("get lease"), "{one}");
 
-    let two = notes(&[TWO, &["branch=main", "environments={local,aws}", "gitCredentials.secretName=git"]].concat());
-    assert!(two.contains("deploy.git, branch main for local, aws.\n"), "{two}");
+    let two =
+        notes(&[TWO, &["branch=main", "environments={local,aws}", "gitCredentials.secretName=git"]].concat());
+    assert!(two.contains("deploy.git, branch main, for local, aws.\n"), "{two}");
     assert!(two.contains("kubectl --namespace gitops get lease promoted"), "{two}");
     assert!(!two.contains("It has no Git credentials"), "{two}");
     assert!(notes(NONE).contains("There is no admission policy of this chart"));

@@ -18,7 +18,9 @@ fn rights(rendered: &[Value]) -> BTreeSet<String> {
         let names = if names.is_empty() { vec![""] } else { names };
         for group in words(&rule["apiGroups"]) {
             for resource in words(&rule["resources"]) {
-                for (verb, name) in words(&rule["verbs"]).iter().flat_map(|v| names.iter().map(move |n| (v, n))) {
+                for (verb, name) in
+                    words(&rule["verbs"]).iter().flat_map(|v| names.iter().map(move |n| (v, n)))
+                {
                     let name = if name.is_empty() { String::new() } else { format!("={name}") };
                     rights.insert(format!("{scope} {group}/{resource}{name} {verb}"));
                 }

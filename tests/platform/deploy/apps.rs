@@ -81,7 +81,8 @@ fn a_policy_lets_through_only_the_gateway_metrics_names_and_the_mesh() {
             let to = |rules: &Value, side: &str| -> Vec<(String, u64)> {
                 let rules = items(rules).iter();
                 let peers = rules.map(|rule| {
-                    let peer = &rule[side][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"];
+                    let peer =
+                        &rule[side][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"];
                     assert!(rule[side][0]["podSelector"].is_null(), "{rule}");
                     (word(peer).to_owned(), rule["ports"][0]["port"].as_u64().unwrap_or(8080))
                 });
@@ -90,7 +91,10 @@ fn a_policy_lets_through_only_the_gateway_metrics_names_and_the_mesh() {
             let owned = |peers: &[(&str, u64)]| -> Vec<(String, u64)> {
                 peers.iter().map(|&(name, port)| (name.to_owned(), port)).collect()
             };
-            assert_eq!(to(&spec["ingress"], "from"), owned(&[("istio-ingress", 8080), ("monitoring", 15020)]));
+            assert_eq!(
+                to(&spec["ingress"], "from"),
+                owned(&[("istio-ingress", 8080), ("monitoring", 15020)])
+            );
             assert_eq!(to(&spec["egress"], "to"), owned(&[("kube-system", 53), ("istio-system", 15012)]));
         }
     }

@@ -185,9 +185,8 @@ fn every_host_comes_in_by_the_shared_gateway_with_its_certificate() {
 
 #[test]
 fn what_holds_data_outlives_its_place_in_git() {
-    let keeps = |object: &Value| {
-        object["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/prune"] == "disabled"
-    };
+    let keeps =
+        |object: &Value| object["metadata"]["annotations"]["kustomize.toolkit.fluxcd.io/prune"] == "disabled";
     for cluster in CLUSTERS {
         assert!(keeps(the(&built(&path(&step(cluster, "apps"))), "PersistentVolumeClaim")));
         let infrastructure = built(&path(&step(cluster, "infrastructure")));

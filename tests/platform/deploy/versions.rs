@@ -45,8 +45,7 @@ fn promote_yaml_drives_both_apps_from_local_to_aws() {
     assert_eq!(config["environments"]["aws"]["after"][0], "local");
     for (environment, settings) in environments {
         let registry = word(&settings["registry"]);
-        let (namespace, target) =
-            word(&settings["deploy"]["flux"]["kustomization"]).split_once('/').unwrap();
+        let (namespace, target) = word(&settings["deploy"]["flux"]["kustomization"]).split_once('/').unwrap();
         let steps = built(&format!("deploy/flux/clusters/{environment}"));
         let step = steps.iter().find(|step| name(step) == target).unwrap();
         assert_eq!(step["metadata"]["namespace"], namespace);
@@ -73,10 +72,8 @@ fn the_image_that_runs_is_the_one_of_the_overlay() {
         for app in ["test-app", "graphwiki"] {
             let overlay = read(&format!("deploy/apps/{app}/overlays/{cluster}/kustomization.yaml"));
             let entry = &overlay["images"][0];
-            let mut expected = format!("{}:{}", word(&entry["newName"]), word(&entry["newTag"]));
-            if let Some(digest) = entry["digest"].as_str() {
-                expected += &format!("@{digest}");
-            }
+            let digest = entry["digest"].as_str().map_or(String::new(), |digest| format!("@{digest}"));
+            let expected = format!("{}:{}{digest}", word(&entry["newName"]), word(&entry["newTag"]));
             for (_, template) in templates(&built(&format!("deploy/apps/{app}/overlays/{cluster}"))) {
                 assert_eq!(containers(template)[0]["image"], expected.as_str());
             }
