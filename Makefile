@@ -1,11 +1,12 @@
 # What is built is kept outside the clone, below $XDG_CACHE_HOME/promote (~/.cache/promote): `bed` holds the test bed's parts,
+# `tools` Helm and what else the platform's tests run,
 # `target-KEY` what cargo builds, where KEY covers Cargo.lock and the compiler, so that clones share their dependencies.
-# CARGO_TARGET_DIR names another folder for cargo, PROMOTE_CACHE another one for the parts.
+# CARGO_TARGET_DIR names another folder for cargo, PROMOTE_CACHE another one for parts and tools.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo announce test bed lint bench clean tools
+.PHONY: help demo announce test bed platform lint bench clean tools
 # `announce` speaks before anything is built.
 .NOTPARALLEL:
 
@@ -19,7 +20,7 @@ export CARGO_TARGET_DIR
 took = echo "$(1): done in $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
 
 help: ## Prints this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
 
 demo: announce bed ## Shows a good release, a bad one and a promotion on real parts; KEEP=1 leaves it running until Ctrl-C
 	@cargo build --locked --bins --example bed --example demo
@@ -32,15 +33,19 @@ announce:
 	  echo "demo: promoted and promote are built first: 5 to 10 minutes on two cores, once."; fi
 	@echo "demo: the demo itself takes one to two minutes, and leaves nothing behind."
 
-test: bed ## Runs every test on the same real parts, and says how long it took
+test: bed platform ## Runs every test on the same real parts, and says how long it took
 	@SECONDS=0; \
 	cargo build --locked --bins --example bed; \
 	cargo test --locked --lib; \
+	cargo test --locked --test platform; \
 	cargo test --locked --test it -- --test-threads 8; \
 	$(call took,test)
 
 bed: tools ## Builds the parts of the test bed (the first time: 15 to 20 minutes on two cores)
 	@tests/testbed/build.sh >/dev/null
+
+platform: tools ## Builds the tools that check clusters, chart and image (the first time: some 15 minutes)
+	@tests/platform/build.sh >/dev/null
 
 lint: tools ## Checks format, clippy's and rustc's warnings, licences and known vulnerabilities
 	cargo fmt --check
@@ -53,7 +58,7 @@ bench: bed ## Measures against floors and peers, with optimised builds (the firs
 	cargo bench --locked --profile ci --bench '*'; $(call took,bench)
 
 clean: ## Removes what was built, for all clones: cargo's folders, and the parts of the test bed
-	rm -rf "$(cache)"/target-* "$${PROMOTE_CACHE:-$(cache)}/bed"
+	rm -rf "$(cache)"/target-* "$${PROMOTE_CACHE:-$(cache)}"/{bed,tools}
 
 tools:
 	@tests/testbed/tools.sh

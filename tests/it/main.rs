@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod bed;
+mod chart;
+mod clusters;
 mod command_line;
 mod deliver;
 mod discover_and_elect;

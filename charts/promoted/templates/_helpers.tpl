@@ -41,9 +41,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if or .Values.leaderElection (gt (int .Values.replicas) 1) -}}true{{- end -}}
 {{- end -}}
 
-{{/* The Lease of this namespace, by the name that the daemon gives it. */}}
+{{/* The Lease of this namespace: one per release, so that two releases do not wait for each other. */}}
 {{- define "promoted.lease" -}}
-promoted
+{{- include "promoted.fullname" . -}}
 {{- end -}}
 
 {{/* The account as the subject of a binding. */}}

@@ -128,6 +128,14 @@ fn start() -> Bed {
     serde_json::from_str(&line).expect("the bed prints JSON")
 }
 
+/// The folder of the tools that `tests/platform/build.sh` has built: Helm, and the kinds of Istio and others.
+pub(crate) fn tools() -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/platform/build.sh");
+    let output = Command::new(script).arg("--find").output().expect("bash is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().into()
+}
+
 /// Asks until `look` has an answer; `None` after [`DEADLINE`].
 pub(crate) fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let began = Instant::now();

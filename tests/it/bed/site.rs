@@ -323,6 +323,15 @@ git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicke
             .unwrap_or_else(|| self.give_up(&format!("Flux did not apply {commit} in {environment}")));
     }
 
+    /// Merges changes into an environment's `GitRepository` as `user`; an error is what the API server says.
+    pub(crate) fn patch_source_as(&self, user: &str, environment: &str, changes: &str) -> Result<(), String> {
+        cluster::patch_as(
+            user,
+            &self.flux_path(environment, cluster::SOURCE, "gitrepositories/deploy"),
+            changes,
+        )
+    }
+
     /// Has the API server refuse Deployments with that tag in an environment, as a policy of its owner may.
     pub(crate) fn refuse_tag(&self, environment: &str, tag: &str) {
         let namespace = self.namespace(environment);

@@ -50,9 +50,9 @@ fn apps(scope: &str) -> Vec<String> {
         .collect()
 }
 
-fn lease() -> Vec<String> {
+fn lease(name: &str) -> Vec<String> {
     let lease = "gitops coordination.k8s.io/leases";
-    let named = ["get", "update", "patch"].map(|verb| format!("{lease}=promoted {verb}"));
+    let named = ["get", "update"].map(|verb| format!("{lease}={name} {verb}"));
     named.into_iter().chain([format!("{lease} create")]).collect()
 }
 
@@ -60,8 +60,8 @@ fn lease() -> Vec<String> {
 fn it_has_the_rights_it_uses_and_no_other() {
     for (values, expected) in [
         (MINIMAL, [flux("flux-system"), apps("test-app"), apps("graphwiki")].concat()),
-        (TWO, [flux("flux-system"), apps("test-app"), apps("graphwiki"), lease()].concat()),
-        (ALL, [flux("flux-system"), flux("teams"), apps("*"), lease()].concat()),
+        (TWO, [flux("flux-system"), apps("test-app"), apps("graphwiki"), lease("promoted")].concat()),
+        (ALL, [flux("flux-system"), flux("teams"), apps("*"), lease("conveyor")].concat()),
         (NONE, Vec::new()),
     ] {
         assert_eq!(rights(&rendered(values)), expected.into_iter().collect(), "{values:?}");

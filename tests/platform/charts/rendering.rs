@@ -56,7 +56,7 @@ fn one_replica_is_a_daemon_with_an_account_its_rights_and_its_fences() {
 #[test]
 fn two_replicas_elect_one_that_works() {
     let rendered = rendered(TWO);
-    assert!(words(&container(TWO)["args"]).contains(&"--leader-election"));
+    assert!(words(&container(TWO)["args"]).contains(&"--leader-election=promoted"));
     assert_eq!(the(&rendered, "Deployment")["spec"]["strategy"]["type"], "RollingUpdate");
     assert_eq!(the(&rendered, "PodDisruptionBudget")["spec"]["maxUnavailable"], 1);
 }
@@ -80,7 +80,7 @@ fn every_value_arrives_where_it_is_meant_to() {
             "--secrets=/etc/promoted/secrets",
             "--state-dir=/var/lib/promoted",
             "--listen=0.0.0.0:9797",
-            "--leader-election",
+            "--leader-election=conveyor",
             "--log-format=text",
             "--log-level=promote=debug"
         ]
