@@ -17,7 +17,8 @@ pub(crate) fn answer(report: &mut Report) {
         let daemon = ground.site.promoted().start();
         let mut patch = 0;
         let ours = measure(&ground, &mut patch);
-        let push = stage(&daemon.get("/metrics").1, "push");
+        let metrics = daemon.get("/metrics").1;
+        let push = stage(&metrics, "commit") + stage(&metrics, "push");
         daemon.stop();
         let automation = flux.automate(&ground);
         let theirs = measure(&ground, &mut patch);

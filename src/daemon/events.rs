@@ -66,6 +66,8 @@ pub struct Committed<'a> {
     pub change: &'a Change,
     /// The commit.
     pub commit: &'a str,
+    /// How long it took to make the commit.
+    pub committing: Duration,
     /// How long commit and push took.
     pub took: Duration,
     /// How often the push lost its race.
@@ -74,10 +76,13 @@ pub struct Committed<'a> {
 
 impl Event for Committed<'_> {
     fn emit(self, metrics: &Metrics) {
-        let Self { change, commit, took, races } = self;
+        let Self { change, commit, committing, took, races } = self;
         let (app, environment) = (change.app.as_str(), change.environment.as_str());
         metrics.commits.with_label_values(&[app, environment, change.source.kind()]).inc();
-        metrics.stage_seconds.with_label_values(&["push"]).observe(took.as_secs_f64());
+        let stages = [("commit", committing), ("push", took.saturating_sub(committing))];
+        for (stage, took) in stages {
+            metrics.stage_seconds.with_label_values(&[stage]).observe(took.as_secs_f64());
+        }
         for step in &change.moves {
             tracing::info!(
                 app, environment, image = %step.image, from = version(&step.from), to = version(&step.to),

@@ -46,6 +46,8 @@ pub struct Published {
     pub snapshot: Arc<Snapshot>,
     /// How often the push lost its race.
     pub races: u32,
+    /// How long it took to make the commit, all tries together.
+    pub committing: Duration,
     /// How long commit and push took together.
     pub took: Duration,
 }

@@ -52,10 +52,11 @@ fn the_metrics_have_their_promised_names_and_labels() {
         assert_eq!(labels.join(" "), expected, "{name}");
     }
     assert_eq!(sum(&text, "promote_config_valid"), 1);
+    assert_eq!(sum(&text, "promote_leader"), 1, "alone, it works");
     assert!(text.contains("promote_push_retries_total 0"), "{text}");
     assert_eq!(sum(&text, "promote_commits_total"), 3);
     assert_eq!(sum(&text, "promote_rollbacks_total"), 1);
-    for stage in ["scan", "push", "reconcile", "rollout", "verify"] {
+    for stage in ["scan", "commit", "push", "reconcile", "rollout", "verify"] {
         assert!(text.contains(&format!("stage=\"{stage}\"")), "{stage} is missing");
     }
     let versions: Vec<_> = text.lines().filter(|line| line.starts_with("promote_version_info{")).collect();

@@ -187,6 +187,7 @@ impl Supervisor {
                     Committed {
                         change,
                         commit: commit.as_str(),
+                        committing: published.committing,
                         took: published.took,
                         races: published.races,
                     }

@@ -35,6 +35,7 @@ impl Owner {
                     outcomes: done.outcomes.get(place).cloned().unwrap_or_default(),
                     snapshot: snapshot.clone(),
                     races: done.races,
+                    committing: done.committing,
                     took,
                 }),
                 (Ok(_), None) => Err(PublishError::Stopped),
@@ -48,19 +49,22 @@ impl Owner {
 
     fn push_until_done(&mut self, requests: &[Request], lines: &[VerdictNote]) -> Result<Done, PublishError> {
         let (mut races, mut breaks) = (0, 0);
+        let mut committing = Duration::ZERO;
         let mut notes_left = !lines.is_empty();
         let mut ours: Vec<Oid> = Vec::new();
         // The outcomes of a push that the remote took, even if a later note or the connection failed.
         let mut landed: Option<Vec<Vec<Outcome>>> = None;
         loop {
             let (_, head) = self.known()?;
+            let began = Instant::now();
             let attempt = match self.prepare(requests, if notes_left { lines } else { &[] }) {
                 Ok(attempt) => attempt,
                 Err(error) => return Err(self.damaged(&error)),
             };
+            committing += began.elapsed();
             let Attempt { updates, outcomes, commit } = attempt;
             if updates.is_empty() {
-                return Ok(Done { outcomes: landed.unwrap_or(outcomes), races, notes_failed: None });
+                return Ok(Done { outcomes: landed.unwrap_or(outcomes), races, committing, notes_failed: None });
             }
             ours.extend(commit);
             if commit.is_some() {
@@ -118,7 +122,7 @@ impl Owner {
             }
             if !lost && words.is_none() && notes_failed.is_none() {
                 self.read()?;
-                return Ok(Done { outcomes: landed.unwrap_or(outcomes), races, notes_failed: None });
+                return Ok(Done { outcomes: landed.unwrap_or(outcomes), races, committing, notes_failed: None });
             }
             // Somebody else moved a reference, or the remote refuses: which of both, the head tells.
             self.forget();
@@ -143,6 +147,7 @@ impl Owner {
                     return Ok(Done {
                         outcomes: landed.unwrap_or(outcomes),
                         races,
+                        committing,
                         notes_failed: Some(refused(words)),
                     });
                 }
@@ -253,6 +258,7 @@ impl Owner {
 struct Done {
     outcomes: Vec<Vec<Outcome>>,
     races: u32,
+    committing: Duration,
     notes_failed: Option<PublishError>,
 }
 
