@@ -1,0 +1,3 @@
+module github.com/promoted/promote/deploy/apps/test-app/image
+
+go 1.26
