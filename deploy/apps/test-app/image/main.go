@@ -33,8 +33,8 @@ var page = template.Must(template.New("page").Parse(source))
 const (
 	// Routers hear of a stopping Pod a little later than the Pod itself; until then it goes on answering.
 	drain = 3 * time.Second
-	// With `drain` well below the Deployment's terminationGracePeriodSeconds.
-	lastRequests = 8 * time.Second
+	// Together with the Deployment's preStop pause, both stay below its terminationGracePeriodSeconds.
+	lastRequests = 5 * time.Second
 )
 
 func main() {
