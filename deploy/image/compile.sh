@@ -28,8 +28,8 @@ CARGO_ENCODED_RUSTFLAGS+="${separator}--remap-path-prefix=$cargo=/cargo"
 CARGO_ENCODED_RUSTFLAGS+="${separator}--remap-path-prefix=$CARGO_TARGET_DIR=/target"
 # OpenSSL, libssh2, libgit2 and zlib are C.
 export CFLAGS="-ffile-prefix-map=$cargo=/cargo -ffile-prefix-map=$CARGO_TARGET_DIR=/target ${CFLAGS:-}"
-# OpenSSL writes the time of its build into the program.
-export SOURCE_DATE_EPOCH=0
+# OpenSSL writes the time and the folder of its build into the program.
+export SOURCE_DATE_EPOCH=0 MAKEFILES=$source/deploy/image/openssl.mk
 
 cargo build --locked --bins --profile "$profile" --target "$triple"
 
