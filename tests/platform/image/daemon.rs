@@ -223,8 +223,8 @@ fn what_the_dockerfile_copies_is_enough_for_cargo() {
             run(Command::new("cp").arg("-r").arg(root().join(from)).arg(&target), "").passed();
         }
     }
-    let mut metadata = Command::new(env!("CARGO"));
-    metadata.args(["metadata", "--locked", "--offline", "--no-deps", "--format-version", "1"]);
-    run(metadata.current_dir(context.path()), "").passed();
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--locked", "--offline", "--edges", "normal"]);
+    run(tree.current_dir(context.path()), "").passed();
     assert!(context.path().join("deploy/image/compile.sh").is_file());
 }
