@@ -35,7 +35,7 @@ locals {
   # Built here and not by a data source, so that a plan shows the document and a test can read it.
   policy = jsonencode({
     Version   = "2012-10-17"
-    Statement = [for statement in [local.login, local.read, local.push] : statement if length(statement.Resource) > 0]
+    Statement = concat([local.login, local.read], length(var.push_repository_arns) > 0 ? [local.push] : [])
   })
 }
 

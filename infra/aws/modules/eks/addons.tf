@@ -1,9 +1,9 @@
-# Nodes are ready only with a network, a proxy and, for the network's own rights, the Pod Identity agent: these come before the nodes. CoreDNS and the
-# disk driver are Deployments that wait for nodes: before them, their creation would time out as degraded.
+# Nodes are ready only with a network, a proxy and, for the network's own rights, the Pod Identity agent: these come before the nodes. CoreDNS, the
+# disk driver and metrics-server (for autoscalers) are Deployments that wait for nodes: before them, their creation would time out as degraded.
 
 locals {
   before_nodes = toset(["vpc-cni", "kube-proxy", "eks-pod-identity-agent"])
-  after_nodes  = toset(["coredns", "aws-ebs-csi-driver"])
+  after_nodes  = toset(["coredns", "aws-ebs-csi-driver", "metrics-server"])
   addon_roles = {
     vpc-cni = {
       service_account = "aws-node"

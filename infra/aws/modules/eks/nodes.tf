@@ -74,7 +74,7 @@ resource "aws_eks_node_group" "this" {
   ami_type               = each.value.ami_type
   capacity_type          = each.value.capacity_type
   instance_types         = each.value.instance_types
-  labels                 = merge({ "promote.dev/node-group" = each.key }, each.value.labels)
+  labels                 = merge({ node-group = each.key }, each.value.labels)
   tags                   = var.tags
 
   scaling_config {

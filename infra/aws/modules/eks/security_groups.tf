@@ -3,15 +3,14 @@
 locals {
   # What the API server calls on nodes and pods. A missing 15017 shows as "failed calling webhook" with a time-out when a pod with a sidecar starts.
   from_control_plane = {
-    kubelet              = 10250
-    https                = 443
-    webhooks-8443        = 8443
-    webhooks-9443        = 9443
-    webhooks-6443        = 6443
-    metrics-server       = 4443
-    cert-manager-webhook = 10260
-    istiod-webhook       = 15017
-    istiod-discovery     = 15012
+    kubelet-and-cert-manager-webhook = 10250
+    https                            = 443
+    webhooks-6443                    = 6443
+    webhooks-8443                    = 8443
+    webhooks-9443                    = 9443
+    metrics-server                   = 10251
+    istiod-webhook                   = 15017
+    istiod-discovery                 = 15012
   }
   node_egress = {
     https   = { protocol = "tcp", port = 443 }

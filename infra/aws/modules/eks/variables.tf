@@ -140,6 +140,7 @@ variable "addon_versions" {
     eks-pod-identity-agent = string
     coredns                = string
     aws-ebs-csi-driver     = string
+    metrics-server         = string
   })
 
   validation {
