@@ -4,20 +4,18 @@ The schema is read from the source of the Python bindings generated from it (cdk
 them. Served over Terraform's plugin protocol 6: enough for `terraform validate`, and for `terraform test` with mocks.
 It proves names, types and required arguments; not what the provider itself checks, and nothing about AWS.
 
-    aws_provider.py FOLDER...    serves the resource types and data sources that the *.tf files below the folders use
+    aws_provider.py schema FOLDER... > FILE    the types that the *.tf files below the folders use
+    aws_provider.py serve FILE                 serves them; Terraform starts a provider many times, and reading takes seconds
 """
 
 import ast
 import concurrent.futures
 import importlib.util
 import json
-import os
 import pathlib
 import re
 import sys
 import tempfile
-
-import grpc
 
 BINDINGS = "cdktf_cdktf_provider_aws"
 SINGLE, LIST = 1, 2  # nesting modes of the protocol
@@ -156,10 +154,9 @@ def provider_schema(folders):
     return out
 
 
-def serve(folders):
-    if os.environ.get("TF_PLUGIN_MAGIC_COOKIE") is None:
-        sys.exit("aws_provider.py is a schema stand-in for hashicorp/aws 6.25.0, started by Terraform")
-    answer = provider_schema(folders)
+def serve(answer):
+    import grpc  # Not needed to read the schema.
+
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
 
     def handlers(service, methods):
@@ -181,4 +178,10 @@ def serve(folders):
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1:])
+    mode, *arguments = sys.argv[1:] or ["help"]
+    if mode == "schema":
+        sys.stdout.buffer.write(provider_schema(arguments))
+    elif mode == "serve":
+        serve(pathlib.Path(arguments[0]).read_bytes())
+    else:
+        sys.exit(__doc__)
