@@ -1,0 +1,241 @@
+mock_provider "aws" {
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["eu-west-1a", "eu-west-1b", "eu-west-1c"] }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "111122223333", arn = "arn:aws:sts::111122223333:assumed-role/platform/me" }
+  }
+  mock_data "aws_iam_session_context" {
+    defaults = { issuer_arn = "arn:aws:iam::111122223333:role/platform" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+  }
+  mock_data "aws_region" {
+    defaults = { region = "eu-west-1" }
+  }
+  mock_resource "aws_vpc" {
+    defaults = { id = "vpc-0a1b2c3d" }
+  }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::111122223333:role/mock" }
+  }
+  mock_resource "aws_ecr_repository" {
+    defaults = { arn = "arn:aws:ecr:eu-west-1:111122223333:repository/mock" }
+  }
+  mock_resource "aws_eks_cluster" {
+    defaults = {
+      endpoint              = "https://ABC.eks.example"
+      certificate_authority = [{ data = "Y2VydGlmaWNhdGU=" }]
+      identity              = [{ oidc = [{ issuer = "https://oidc.example/id/A" }] }]
+    }
+  }
+}
+
+mock_provider "helm" {}
+
+mock_provider "kubernetes" {
+  mock_data "kubernetes_service_v1" {
+    defaults = { status = [{ load_balancer = [{ ingress = [{ hostname = "gateway.elb.example", ip = "" }] }] }] }
+  }
+}
+
+variables {
+  environment = "dev"
+  region      = "eu-west-1"
+  account_id  = "111122223333"
+  vpc_cidr    = "10.20.0.0/16"
+  access = {
+    administrators = { principal_arn = "arn:aws:iam::111122223333:role/platform", policy = "AmazonEKSClusterAdminPolicy" }
+  }
+  domain         = "dev.example.org"
+  hosted_zone_id = "Z0123456789ABC"
+  acme_email     = "platform@example.org"
+  git_url        = "https://git.example.org/team/gitops.git"
+  # Given although it has a default: an apply within a test insists on every ephemeral variable.
+  git_credentials            = {}
+  rancher_bootstrap_password = "only-for-this-test"
+}
+
+run "one_apply_makes_cluster_and_platform" {
+  assert {
+    condition     = output.cluster_name == "promote-dev" && output.registry == "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
+    error_message = "names are wrong"
+  }
+  assert {
+    condition     = length(module.flux) == 1 && length(module.istio) == 1 && length(module.cert_manager) == 1 && length(module.rancher) == 1 && length(module.daemon) == 0
+    error_message = "the platform is not as the switches say"
+  }
+  assert {
+    condition     = output.gateway_hostname == "gateway.elb.example" && aws_route53_record.wildcard[0].name == "*.dev.example.org"
+    error_message = "the domain does not point at the gateway"
+  }
+  assert {
+    condition     = output.urls == tomap({ test = "https://test.dev.example.org", wiki = "https://wiki.dev.example.org", rancher = "https://rancher.dev.example.org" })
+    error_message = "urls are wrong"
+  }
+}
+
+run "the_daemon_by_switch_with_its_role" {
+  variables {
+    enable_daemon      = true
+    git_authentication = "basic"
+    git_credentials    = { username = "promoted", password = "only-for-this-test" }
+  }
+  assert {
+    condition     = length(module.daemon) == 1
+    error_message = "the daemon is missing"
+  }
+}
+
+run "web_identity_in_place_of_pod_identity" {
+  variables {
+    irsa = true
+  }
+}
+
+run "without_the_platform_the_load_balancer_goes_first" {
+  variables {
+    enable_platform = false
+    domain          = null
+    hosted_zone_id  = null
+    acme_email      = null
+    git_url         = null
+  }
+  assert {
+    condition     = length(module.istio) == 0 && length(aws_route53_record.wildcard) == 0 && length(output.urls) == 0 && output.gateway_hostname == null
+    error_message = "something of the platform is left"
+  }
+  assert {
+    condition     = output.cluster_name == "promote-dev"
+    error_message = "the cluster must stay"
+  }
+}
+
+run "an_unknown_environment_is_refused" {
+  command = plan
+  variables {
+    environment = "test"
+  }
+  expect_failures = [var.environment]
+}
+
+run "a_name_that_is_too_long_is_refused" {
+  command = plan
+  variables {
+    name = "a-name-that-is-too-long"
+  }
+  expect_failures = [var.name]
+}
+
+run "what_is_no_region_is_refused" {
+  command = plan
+  variables {
+    region = "Ireland"
+  }
+  expect_failures = [var.region]
+}
+
+run "what_is_no_account_is_refused" {
+  command = plan
+  variables {
+    account_id = "me"
+  }
+  expect_failures = [var.account_id]
+}
+
+run "a_small_network_is_refused" {
+  command = plan
+  variables {
+    vpc_cidr = "10.20.0.0/24"
+  }
+  expect_failures = [var.vpc_cidr]
+}
+
+run "an_unknown_kind_of_nat_is_refused" {
+  command = plan
+  variables {
+    nat = "instance"
+  }
+  expect_failures = [var.nat]
+}
+
+run "one_zone_is_refused" {
+  command = plan
+  variables {
+    zone_count = 1
+  }
+  expect_failures = [var.zone_count]
+}
+
+run "a_version_outside_is_refused" {
+  command = plan
+  variables {
+    kubernetes_version = "1.36"
+  }
+  expect_failures = [var.kubernetes_version]
+}
+
+run "a_proxy_of_another_version_is_refused" {
+  command = plan
+  variables {
+    kubernetes_version = "1.34"
+  }
+  expect_failures = [var.addon_versions]
+}
+
+run "who_is_no_administrator_is_refused" {
+  command = plan
+  variables {
+    access = {
+      administrators = { principal_arn = "arn:aws:iam::111122223333:role/others", policy = "AmazonEKSClusterAdminPolicy" }
+    }
+  }
+  expect_failures = [terraform_data.rights]
+}
+
+run "a_platform_without_domain_zone_mail_and_repository_is_refused" {
+  command = plan
+  variables {
+    domain         = null
+    hosted_zone_id = null
+    acme_email     = null
+    git_url        = null
+  }
+  expect_failures = [var.domain, var.hosted_zone_id, var.acme_email, var.git_url]
+}
+
+run "a_token_in_the_address_is_refused" {
+  command = plan
+  variables {
+    git_url = "https://user:token@git.example.org/team/gitops.git"
+  }
+  expect_failures = [var.git_url]
+}
+
+run "a_daemon_that_cannot_push_is_refused" {
+  command = plan
+  variables {
+    enable_daemon = true
+  }
+  expect_failures = [var.git_authentication]
+}
+
+run "rancher_without_a_password_is_refused" {
+  command = plan
+  variables {
+    rancher_bootstrap_password = null
+  }
+  expect_failures = [var.rancher_bootstrap_password]
+}
+
+run "a_short_password_is_refused" {
+  command = plan
+  variables {
+    rancher_bootstrap_password = "short"
+  }
+  expect_failures = [var.rancher_bootstrap_password]
+}
