@@ -239,3 +239,24 @@ run "a_short_password_is_refused" {
   }
   expect_failures = [var.rancher_bootstrap_password]
 }
+
+run "numbers_and_names_out_of_range_are_refused" {
+  command = plan
+  variables {
+    git_branch         = "a branch"
+    git_authentication = "token"
+    secrets_revision   = 0
+    log_retention_days = 10
+    untagged_days      = 0
+    rancher_replicas   = 9
+  }
+  expect_failures = [var.git_branch, var.git_authentication, var.secrets_revision, var.log_retention_days, var.untagged_days, var.rancher_replicas]
+}
+
+run "what_is_no_service_range_is_refused" {
+  command = plan
+  variables {
+    service_cidr = "services"
+  }
+  expect_failures = [var.service_cidr]
+}

@@ -1,0 +1,257 @@
+//! infra/aws without an account: names and types against a schema stand-in of the AWS provider, logic with mocks, the state
+//! on an S3 emulator. What AWS itself does with it is not shown here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+use crate::command::{Ended, root, run, tools};
+
+/// What Terraform is started with: the stand-in for AWS, the real providers of Helm and Kubernetes.
+struct Providers {
+    folder: TempDir,
+}
+
+static PROVIDERS: LazyLock<Providers> = LazyLock::new(|| {
+    let folder = TempDir::new().unwrap();
+    let (bin, python) = (tools().join("bin"), tools().join("venv/bin/python"));
+    let stand_in = root().join("tests/platform/aws_provider.py");
+    let (aws, schema) = (folder.path().join("terraform-provider-aws"), folder.path().join("schema"));
+
+    let read =
+        Command::new(&python).arg(&stand_in).arg("schema").arg(root().join("infra/aws")).output().unwrap();
+    assert!(read.status.success(), "the schema was not read: {}", String::from_utf8_lossy(&read.stderr));
+    fs::write(&schema, read.stdout).unwrap();
+    let [python, stand_in, schema] = [&python, &stand_in, &schema].map(|path| path.display().to_string());
+    fs::write(&aws, format!("#!/bin/sh\nexec '{python}' '{stand_in}' serve '{schema}'\n")).unwrap();
+    make_executable(&aws);
+
+    let overrides: String = [("aws", folder.path()), ("helm", &bin), ("kubernetes", &bin)]
+        .map(|(name, path)| format!("    \"hashicorp/{name}\" = \"{}\"\n", path.display()))
+        .concat();
+    let config = format!("provider_installation {{\n  dev_overrides {{\n{overrides}  }}\n}}\n");
+    fs::write(folder.path().join("config"), config).unwrap();
+    eprintln!("AWS is a schema stand-in here (hashicorp/aws 6.25.0, names and types only)");
+    Providers { folder }
+});
+
+fn make_executable(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn terraform(folder: &Path, data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("terraform");
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .arg("-no-color")
+        .env("TF_CLI_CONFIG_FILE", PROVIDERS.folder.path().join("config"))
+        .env("TF_DATA_DIR", data)
+        .env("TF_IN_AUTOMATION", "true")
+        .env("CHECKPOINT_DISABLE", "true")
+        // The stand-in speaks without TLS, over a socket that only this user can open.
+        .env("TF_DISABLE_PLUGIN_TLS", "true");
+    command
+}
+
+/// Runs Terraform where its modules were fetched.
+#[track_caller]
+fn ended(folder: &Path, arguments: &[&str]) -> Ended {
+    const INSTALL: &str = "install Terraform 1.11 or newer";
+    let data = TempDir::new().unwrap();
+    run(&mut terraform(folder, data.path(), &["get"]), INSTALL).passed();
+    run(&mut terraform(folder, data.path(), arguments), INSTALL)
+}
+
+fn aws(folder: &str) -> PathBuf {
+    root().join("infra/aws").join(folder)
+}
+
+/// A copy of infra, to break something in.
+fn copy() -> TempDir {
+    let copy = TempDir::new().unwrap();
+    run(
+        Command::new("cp").args(["--recursive", "--dereference"]).arg(root().join("infra")).arg(copy.path()),
+        "cp is needed",
+    )
+    .passed();
+    copy
+}
+
+/// The head of a file of tests (mocks and variables), and its tests by name.
+fn split(tests: &str) -> (&str, Vec<&str>) {
+    let mut parts = tests.split("\nrun \"");
+    (parts.next().unwrap(), parts.collect())
+}
+
+#[track_caller]
+fn valid_and_tested(folder: &str) {
+    ended(&aws(folder), &["validate"]).passed();
+    ended(&aws(folder), &["test"]).passed();
+}
+
+#[test]
+fn the_network_is_as_promised() {
+    valid_and_tested("modules/vpc");
+}
+
+#[test]
+fn the_keys_are_as_promised() {
+    valid_and_tested("modules/kms");
+}
+
+#[test]
+fn the_cluster_is_as_promised() {
+    valid_and_tested("modules/eks");
+}
+
+#[test]
+fn the_registry_is_as_promised() {
+    valid_and_tested("modules/ecr");
+}
+
+#[test]
+fn the_daemon_has_these_rights_and_no_others() {
+    valid_and_tested("modules/daemon-iam");
+}
+
+#[test]
+fn roles_belong_to_one_service_account() {
+    valid_and_tested("modules/workload-role");
+}
+
+#[test]
+fn the_bucket_of_the_states_is_as_promised() {
+    valid_and_tested("bootstrap");
+}
+
+#[test]
+fn one_apply_makes_cluster_and_platform() {
+    valid_and_tested("");
+}
+
+#[test]
+fn a_misspelt_argument_is_refused() {
+    let copy = copy();
+    let file = copy.path().join("infra/aws/modules/vpc/main.tf");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("enable_dns_support ", "enable_dns_suport ")).unwrap();
+    ended(file.parent().unwrap(), &["validate"])
+        .refused("An argument named \"enable_dns_suport\" is not expected here");
+}
+
+/// Runs one test of a folder without the failure that it expects, so that the words can be read.
+#[track_caller]
+fn refused(folder: &str, tests: &str, name: &str, words: &str) {
+    let copy = copy();
+    let file = copy.path().join("infra/aws").join(folder).join("tests").join(tests);
+    let text = fs::read_to_string(&file).unwrap();
+    let (head, runs) = split(&text);
+    let one = runs.iter().find(|run| run.starts_with(&format!("{name}\""))).expect("no such test");
+    let lines: Vec<_> = one.lines().filter(|line| !line.contains("expect_failures")).collect();
+    fs::write(&file, format!("{head}\nrun \"{}\n", lines.join("\n"))).unwrap();
+    ended(file.ancestors().nth(2).unwrap(), &["test"]).refused(words);
+}
+
+#[test]
+fn an_overlapping_network_is_refused_with_what_to_do() {
+    refused(
+        "modules/vpc",
+        "vpc.tftest.hcl",
+        "an_overlap_is_refused",
+        "cidr 10.20.0.0/16 overlaps one of reserved_cidrs (office 10.20.128.0/20): choose another range.",
+    );
+}
+
+#[test]
+fn a_region_without_enough_zones_is_refused_with_what_to_do() {
+    refused(
+        "modules/vpc",
+        "vpc.tftest.hcl",
+        "a_region_without_enough_zones_is_refused",
+        "eu-west-1 offers 3 zones, 4 are wanted: choose another region or a smaller zone_count.",
+    );
+}
+
+#[test]
+fn an_unknown_environment_is_refused_with_what_to_do() {
+    refused(
+        "",
+        "root.tftest.hcl",
+        "an_unknown_environment_is_refused",
+        "environment must be dev, staging or production; each has its file in env/.",
+    );
+}
+
+#[test]
+fn an_environment_applies_with_its_own_file() {
+    let copy = copy();
+    let folder = copy.path().join("infra/aws");
+    let file = folder.join("tests/root.tftest.hcl");
+    let text = fs::read_to_string(&file).unwrap();
+    // What stands in a file of tests would win over the environment's own file.
+    let own = ["environment ", "region ", "vpc_cidr "];
+    let head: Vec<_> = split(&text)
+        .0
+        .lines()
+        .filter(|line| !own.iter().any(|name| line.starts_with(&format!("  {name}"))))
+        .collect();
+    fs::write(&file, format!("{}\nrun \"it_applies\" {{}}\n", head.join("\n"))).unwrap();
+    for environment in ["dev", "staging", "production"] {
+        ended(&folder, &["test", &format!("-var-file=env/{environment}.tfvars")]).passed();
+    }
+}
+
+fn environment(name: &str) -> hcl::Body {
+    hcl::parse(&fs::read_to_string(aws(&format!("env/{name}.tfvars"))).unwrap()).unwrap()
+}
+
+fn value<'a>(body: &'a hcl::Body, name: &str) -> Option<&'a hcl::Expression> {
+    body.attributes().find(|attribute| attribute.key() == name).map(hcl::Attribute::expr)
+}
+
+#[test]
+fn each_environment_keeps_clear_of_the_others_networks() {
+    let environments = ["dev", "staging", "production"];
+    for name in environments {
+        let reserved = value(&environment(name), "reserved_cidrs").unwrap().to_string();
+        for other in environments.into_iter().filter(|other| *other != name) {
+            let range = value(&environment(other), "vpc_cidr").unwrap().to_string();
+            assert!(reserved.contains(&range), "env/{name}.tfvars does not reserve {range} of {other}");
+        }
+    }
+}
+
+#[test]
+fn no_tag_of_an_overlay_is_disposable_and_each_has_its_repository() {
+    let repositories = fs::read_to_string(aws("variables.tf")).unwrap();
+    let mut seen = 0;
+    for app in fs::read_dir(root().join("deploy/apps")).unwrap() {
+        let file = app.unwrap().path().join("overlays/aws/kustomization.yaml");
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        let overlay: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+        for image in overlay["images"].as_sequence().into_iter().flatten() {
+            seen += 1;
+            let name = image["newName"].as_str().unwrap().rsplit('/').next().unwrap();
+            assert!(
+                repositories.contains(&format!("\"{name}\"")),
+                "{name} is not among the default repositories"
+            );
+            let tag = image["newTag"].as_str().unwrap();
+            for environment in ["dev", "staging", "production"].map(environment) {
+                let Some(hcl::Expression::Object(prefixes)) = value(&environment, "disposable_tags") else {
+                    continue;
+                };
+                for prefix in prefixes.keys() {
+                    let prefix = prefix.to_string();
+                    assert!(!tag.starts_with(prefix.trim_matches('"')), "{tag} of {name} would be deleted");
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "no overlay of aws has an image");
+}
