@@ -7,4 +7,5 @@
 mod charts;
 mod command;
 mod deploy;
+mod image;
 mod manifests;
