@@ -41,7 +41,7 @@ resource "kubernetes_secret_v1" "sops" {
     namespace = kubernetes_namespace_v1.flux.metadata[0].name
   }
 
-  data_wo          = { for key, value in { "age.agekey" = var.sops_age_key } : key => value if value != null }
+  data_wo          = { for key, value in { "age.agekey" = var.sops_age_key } : key => value if value != "" }
   data_wo_revision = var.secrets_revision
 }
 

@@ -70,14 +70,15 @@ variable "git_credentials" {
 }
 
 variable "sops_age_key" {
-  description = "Private age key by which Flux decrypts what SOPS encrypted; null where nothing is. It reaches the cluster alone."
+  description = "Private age key by which Flux decrypts what SOPS encrypted; empty where nothing is. It reaches the cluster alone."
   type        = string
-  default     = null
+  default     = ""
+  nullable    = false
   sensitive   = true
   ephemeral   = true
 
   validation {
-    condition     = var.sops_age_key == null || can(regex("AGE-SECRET-KEY-(PQ-)?1[A-Z0-9]{20,}", var.sops_age_key))
+    condition     = var.sops_age_key == "" || can(regex("AGE-SECRET-KEY-(PQ-)?1[A-Z0-9]{20,}", var.sops_age_key))
     error_message = "sops_age_key must hold a line AGE-SECRET-KEY-1…, as age-keygen writes it."
   }
 }

@@ -35,17 +35,16 @@ resource "helm_release" "rancher" {
   # Its images are about 2 GB, and the first start installs what Rancher brings along.
   timeout = 1200
 
-  values = concat([yamlencode(merge({
+  values = concat([yamlencode({
     hostname = var.hostname
     replicas = var.replicas
     tls      = var.tls
+    # The way in is the Istio gateway; its VirtualService is in deploy/flux. Older charts know only the second of these words.
+    networkExposure = var.tls == "external" ? { type = "none" } : {}
+    ingress         = { enabled = var.tls == "ingress" }
     # Rancher would otherwise leave out the port.
     extraEnv = [{ name = "CATTLE_SERVER_URL", value = var.server_url }]
-    }, var.tls == "external" ? {
-    # The way in is the Istio gateway; its VirtualService is in deploy/flux. Older charts know only the second of these words.
-    networkExposure = { type = "none" }
-    ingress         = { enabled = false }
-  } : {}))], var.values)
+  })], var.values)
 
   depends_on = [kubernetes_secret_v1.bootstrap]
 }
