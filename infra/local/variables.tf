@@ -1,0 +1,136 @@
+variable "git_url" {
+  description = "Repository that Flux follows and promoted pushes to, your fork of this one: https:// or ssh://."
+  type        = string
+}
+
+variable "git_branch" {
+  description = "Its branch."
+  type        = string
+  default     = "main"
+}
+
+variable "git_authentication" {
+  description = "How Flux and promoted log in: none (a public repository, and no daemon), basic (a token over https) or ssh."
+  type        = string
+  default     = "none"
+
+  validation {
+    condition     = contains(["none", "basic", "ssh"], var.git_authentication)
+    error_message = "git_authentication must be none, basic or ssh."
+  }
+}
+
+variable "git_credentials" {
+  description = "username and password (a token), or identity (a private key) and known_hosts. They reach the cluster alone: neither plan nor state has them."
+  type = object({
+    username    = optional(string)
+    password    = optional(string)
+    identity    = optional(string)
+    known_hosts = optional(string)
+    ca_crt      = optional(string)
+  })
+  default   = {}
+  nullable  = false
+  sensitive = true
+  ephemeral = true
+}
+
+variable "sops_age_key" {
+  description = "Private age key by which Flux decrypts what SOPS encrypted; empty where nothing is. It reaches the cluster alone."
+  type        = string
+  default     = ""
+  nullable    = false
+  sensitive   = true
+  ephemeral   = true
+}
+
+variable "secrets_revision" {
+  description = "Raise it to have a changed token, key or password written: what is not stored cannot be compared."
+  type        = number
+  default     = 1
+}
+
+variable "enable_rancher" {
+  description = "Whether Rancher is installed: the heaviest part by far, about 2 GB of memory."
+  type        = bool
+  default     = true
+}
+
+variable "rancher_bootstrap_password" {
+  description = "First password of Rancher's user admin, at least 12 characters; needed unless enable_rancher is false. It reaches the cluster alone."
+  type        = string
+  default     = ""
+  nullable    = false
+  sensitive   = true
+  ephemeral   = true
+
+  validation {
+    condition     = !var.enable_rancher || length(var.rancher_bootstrap_password) >= 12
+    error_message = "rancher_bootstrap_password needs at least 12 characters (or set enable_rancher = false)."
+  }
+}
+
+variable "enable_daemon" {
+  description = "Whether promoted runs in the cluster. Its image must be in the cluster's registry first, so not with the first apply."
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.enable_daemon || var.git_authentication != "none"
+    error_message = "enable_daemon needs git_authentication: promoted pushes to git_url."
+  }
+}
+
+variable "daemon_image_tag" {
+  description = "Tag of promoted's image in the cluster's registry."
+  type        = string
+  default     = "0.1.0"
+}
+
+variable "cluster_name" {
+  description = "Name of the cluster; k3d puts k3d- before it for the kubeconfig's context."
+  type        = string
+  default     = "promote"
+}
+
+variable "servers" {
+  description = "Nodes that carry the control plane: 1, 3 or 5."
+  type        = number
+  default     = 1
+}
+
+variable "agents" {
+  description = "Nodes that carry apps alone, 0 to 10."
+  type        = number
+  default     = 2
+}
+
+variable "k3s_image" {
+  description = "Image of k3s, which is the version of Kubernetes."
+  type        = string
+  default     = "rancher/k3s:v1.35.5-k3s1"
+}
+
+variable "bind_address" {
+  description = "Address of this machine on which the ports are open."
+  type        = string
+  default     = "127.0.0.1"
+}
+
+variable "http_port" {
+  description = "Port of this machine that leads to port 80 of the ingress gateway."
+  type        = number
+  default     = 8080
+}
+
+variable "https_port" {
+  description = "Port of this machine that leads to port 443 of the ingress gateway."
+  type        = number
+  default     = 8443
+}
+
+variable "kubeconfig" {
+  description = "File for this cluster's kubeconfig; null for .local/kubeconfig beside this configuration."
+  type        = string
+  default     = null
+}
