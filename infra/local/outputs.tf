@@ -8,6 +8,11 @@ output "context" {
   value       = module.cluster.context
 }
 
+output "config" {
+  description = "The k3d configuration that the cluster was made from."
+  value       = module.cluster.config
+}
+
 output "registry" {
   description = "The registry's name for nodes, pods and overlays; from this machine it is localhost:5000."
   value       = module.cluster.registry

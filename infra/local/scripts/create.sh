@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the cluster and its kubeconfig, or leaves nothing behind. Started by `terraform apply`, which gives
-# CLUSTER, KUBECONFIG, OWNER, CONFIG, ADDRESS, PORTS and WAIT.
+# CLUSTER, CLUSTER_KUBECONFIG, OWNER, CONFIG, PORTS and WAIT.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -15,7 +15,7 @@ if [[ $(whose) == ours ]]; then
 fi
 
 umask 077
-mkdir -p "$(dirname -- "$KUBECONFIG")"
+mkdir -p "$(dirname -- "$CLUSTER_KUBECONFIG")"
 work=$(mktemp -d)
 
 # Terraform runs no destroy provisioner for what failed while it was made.
@@ -25,7 +25,7 @@ undo() {
   ((status != 0)) || return 0
   say "that failed, so the cluster $CLUSTER is removed again"
   k3d cluster delete "$CLUSTER" >&2 || say "it could not be removed: \`k3d cluster delete $CLUSTER\`"
-  rm -f "$KUBECONFIG"
+  rm -f "$CLUSTER_KUBECONFIG"
   exit "$status"
 }
 trap undo EXIT
@@ -35,6 +35,6 @@ printf '%s\n' "$CONFIG" >"$work/k3d.yaml"
 k3d cluster create --config "$work/k3d.yaml"
 
 k3d kubeconfig get "$CLUSTER" >"$work/kubeconfig"
-mv -f "$work/kubeconfig" "$KUBECONFIG"
+mv -f "$work/kubeconfig" "$CLUSTER_KUBECONFIG"
 
-kubectl --kubeconfig "$KUBECONFIG" --context "k3d-$CLUSTER" wait --for=condition=Ready nodes --all --timeout "$WAIT"
+kubectl --kubeconfig "$CLUSTER_KUBECONFIG" --context "k3d-$CLUSTER" wait --for=condition=Ready nodes --all --timeout "$WAIT"

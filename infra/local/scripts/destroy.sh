@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes the cluster, its registry and its kubeconfig. Started by `terraform destroy`, which gives CLUSTER, KUBECONFIG and OWNER.
+# Removes the cluster, its registry and its kubeconfig. Started by `terraform destroy`, which gives CLUSTER, CLUSTER_KUBECONFIG and OWNER.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -19,4 +19,6 @@ esac
 left=$(containers | cut -d' ' -f1; docker network ls --filter "name=^k3d-$CLUSTER\$" --format '{{.Name}}')
 [[ -z $left ]] || fail "these are still there: $(paste -sd ' ' <<<"$left"). See what uses them, remove them, then \`terraform destroy\` again"
 
-[[ $(contexts) != "k3d-$CLUSTER" ]] || rm -f "$KUBECONFIG"
+[[ $(contexts) != "k3d-$CLUSTER" ]] || rm -f "$CLUSTER_KUBECONFIG"
+# The folder that create.sh made for it.
+[[ $CLUSTER_KUBECONFIG != */.local/kubeconfig ]] || rmdir "$(dirname -- "$CLUSTER_KUBECONFIG")" 2>/dev/null || true

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whose cluster is it? Read by the scripts beside it; they give CLUSTER, OWNER and KUBECONFIG.
+# Whose cluster is it? Read by the scripts beside it; they give CLUSTER, OWNER and CLUSTER_KUBECONFIG.
 
 say() { printf 'infra/local: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -24,5 +24,5 @@ whose() {
 
 # The contexts of the kubeconfig, if it exists; only k3d-$CLUSTER may be there.
 contexts() {
-  [[ ! -s $KUBECONFIG ]] || kubectl --kubeconfig "$KUBECONFIG" config get-contexts --output name
+  [[ ! -s $CLUSTER_KUBECONFIG ]] || kubectl --kubeconfig "$CLUSTER_KUBECONFIG" config get-contexts --output name
 }

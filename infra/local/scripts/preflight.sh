@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Says all that would keep the cluster from being made, each with what to do; changes nothing. create.sh begins with it.
 #
-#   CLUSTER=promote KUBECONFIG=./kubeconfig PORTS="8080 8443 5000" infra/local/scripts/preflight.sh
+# Beside `terraform apply` it can be started by hand: for the default name, file and ports, or with CLUSTER, CLUSTER_KUBECONFIG and PORTS.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=owner.sh
 source "$here/owner.sh"
 
-: "${CLUSTER:=promote}" "${KUBECONFIG:=kubeconfig}" "${OWNER:=nobody}" "${PORTS:=8080 8443 5000}" "${ADDRESS:=127.0.0.1}"
+: "${CLUSTER:=promote}" "${CLUSTER_KUBECONFIG:=$here/../.local/kubeconfig}" "${OWNER:=nobody}"
+: "${PORTS:=127.0.0.1:8080 127.0.0.1:8443 127.0.0.1:5000}"
 # Another file in tests.
 : "${INOTIFY:=/proc/sys/fs/inotify/max_user_instances}"
 wanted=5.8.0
@@ -45,9 +46,9 @@ inotify() {
 
 kubeconfig() {
   local found
-  found=$(contexts) || { problem "$KUBECONFIG is no kubeconfig: move it away, or name another file with -var kubeconfig=…"; return; }
+  found=$(contexts) || { problem "$CLUSTER_KUBECONFIG is no kubeconfig: move it away, or name another file with -var kubeconfig=…"; return; }
   [[ -z $found || $found == "k3d-$CLUSTER" ]] ||
-    problem "$KUBECONFIG belongs to another cluster ($(paste -sd ' ' <<<"$found")): name another file with -var kubeconfig=…"
+    problem "$CLUSTER_KUBECONFIG belongs to another cluster ($(paste -sd ' ' <<<"$found")): name another file with -var kubeconfig=…"
 }
 
 cluster() {
@@ -64,15 +65,15 @@ cluster() {
 }
 
 ports() {
-  local port address=$ADDRESS
-  [[ $address != 0.0.0.0 ]] || address=127.0.0.1
-  for port in $PORTS; do
-    if timeout 2 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null; then
-      case $port in
-        5000) problem "port $port is in use, and the registry needs it: stop what listens there (on macOS: AirPlay Receiver)" ;;
-        *) problem "port $port is in use: stop what listens there, or choose another with -var http_port=… or -var https_port=…" ;;
-      esac
-    fi
+  local place address port
+  for place in $PORTS; do
+    address=${place%:*} port=${place##*:}
+    [[ $address != 0.0.0.0 ]] || address=127.0.0.1
+    timeout 2 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null || continue
+    case $port in
+      5000) problem "port $port is in use, and the registry needs it: stop what listens there (on macOS: AirPlay Receiver)" ;;
+      *) problem "port $port is in use: stop what listens there, or choose another with -var http_port=… or -var https_port=…" ;;
+    esac
   done
 }
 

@@ -14,9 +14,9 @@ locals {
   scripts = "${path.module}/../../scripts"
 }
 
-# Who made the cluster, and how: written once. A cluster that bears another name here is somebody else's.
-resource "terraform_data" "made" {
-  input = merge(local.settings, { owner = uuid() })
+# By whom the cluster was made: a cluster of the same name that bears another mark is somebody else's.
+resource "terraform_data" "owner" {
+  input = uuid()
 
   lifecycle {
     ignore_changes = [input]
@@ -29,23 +29,23 @@ resource "terraform_data" "cluster" {
     name       = var.name
     context    = "k3d-${var.name}"
     kubeconfig = var.kubeconfig
-    owner      = terraform_data.made.output.owner
+    owner      = terraform_data.owner.output
     scripts    = local.scripts
-    config     = templatefile("${path.module}/templates/k3d.yaml.tftpl", terraform_data.made.output)
+    settings   = local.settings
+    config     = templatefile("${path.module}/templates/k3d.yaml.tftpl", merge(local.settings, { owner = terraform_data.owner.output }))
   }
 
   provisioner "local-exec" {
     command     = "\"$SCRIPTS/create.sh\""
     interpreter = ["bash", "-c"]
     environment = {
-      SCRIPTS    = local.scripts
-      CLUSTER    = self.input.name
-      KUBECONFIG = self.input.kubeconfig
-      OWNER      = self.input.owner
-      CONFIG     = self.input.config
-      ADDRESS    = var.bind_address
-      PORTS      = join(" ", [var.http_port, var.https_port, local.settings.registry_port])
-      WAIT       = var.wait
+      SCRIPTS            = self.input.scripts
+      CLUSTER            = self.input.name
+      CLUSTER_KUBECONFIG = self.input.kubeconfig
+      OWNER              = self.input.owner
+      CONFIG             = self.input.config
+      PORTS              = "${var.bind_address}:${var.http_port} ${var.bind_address}:${var.https_port} 127.0.0.1:${local.settings.registry_port}"
+      WAIT               = var.wait
     }
   }
 
@@ -54,17 +54,20 @@ resource "terraform_data" "cluster" {
     command     = "\"$SCRIPTS/destroy.sh\""
     interpreter = ["bash", "-c"]
     environment = {
-      SCRIPTS    = self.input.scripts
-      CLUSTER    = self.input.name
-      KUBECONFIG = self.input.kubeconfig
-      OWNER      = self.input.owner
+      SCRIPTS            = self.input.scripts
+      CLUSTER            = self.input.name
+      CLUSTER_KUBECONFIG = self.input.kubeconfig
+      OWNER              = self.input.owner
     }
   }
 
   lifecycle {
-    # Everything that was installed is inside the cluster: Terraform would believe it is still there after a replacement.
-    precondition {
-      condition     = { for key, value in terraform_data.made.output : key => value if key != "owner" } == local.settings
+    # Everything that was installed is inside the cluster: after a replacement, Terraform would believe that it is still there.
+    # So what the cluster was made with is kept, and other settings are refused.
+    ignore_changes = [input]
+
+    postcondition {
+      condition     = self.output.settings == local.settings
       error_message = "The cluster was made with other settings. They cannot change while it runs: \"terraform destroy\", then \"terraform apply\"."
     }
   }

@@ -1,3 +1,5 @@
+// Real providers, for `terraform validate` and `terraform test`. Their tags carry no /vN, which Go wants from 2 on, so commits are
+// named: helm is at 3.2.0, kubernetes two commits after 3.2.1.
 module promote.tools/terraform-providers
 
 go 1.26.3

@@ -1,0 +1,73 @@
+# The cluster's commands are started for real, so k3d, kubectl and docker must be the stand-ins of tests/platform/stand-ins; what
+# is installed on the cluster is invented by mocks of the real providers. tests/platform/infra_local.rs runs it so.
+mock_provider "helm" {}
+mock_provider "kubernetes" {}
+
+variables {
+  git_url = "https://git.example/team/gitops.git"
+  # `terraform test` forgets the defaults of ephemeral variables between plan and apply.
+  git_credentials            = { username = "promoted", password = "canary-git-token" }
+  sops_age_key               = "AGE-SECRET-KEY-1CANARYAGECANARYAGECANARYAGE"
+  rancher_bootstrap_password = "canary-rancher-password"
+}
+
+run "one_apply" {
+  assert {
+    condition     = output.context == "k3d-promote" && endswith(output.kubeconfig, "/.local/kubeconfig")
+    error_message = "the cluster has a kubeconfig of its own"
+  }
+  assert {
+    condition     = output.urls == { test-app = "http://test.localhost:8080", graphwiki = "http://wiki.localhost:8080", rancher = "https://rancher.localhost:8443" }
+    error_message = "the addresses are those of the documents"
+  }
+  assert {
+    condition     = length(module.daemon) == 0
+    error_message = "the daemon's image is in no registry yet"
+  }
+}
+
+# What Rust's side of the test counts: the cluster is not made again.
+run "again_with_the_daemon" {
+  variables {
+    git_authentication = "basic"
+    enable_daemon      = true
+  }
+  assert {
+    condition     = module.cluster.config == run.one_apply.config
+    error_message = "the cluster is the same as before"
+  }
+  assert {
+    condition     = module.daemon[0].namespace == "promoted" && module.flux.git_secret == "flux-system"
+    error_message = "one set of credentials serves Flux and the daemon"
+  }
+}
+
+run "rancher_is_a_switch" {
+  variables {
+    enable_rancher             = false
+    rancher_bootstrap_password = ""
+  }
+  assert {
+    condition     = length(module.rancher) == 0 && !can(output.urls.rancher)
+    error_message = "without the switch there is no Rancher, and no password is asked for"
+  }
+}
+
+run "what_belongs_together_is_refused_apart" {
+  command = plan
+
+  variables {
+    git_authentication         = "password"
+    rancher_bootstrap_password = "short"
+  }
+  expect_failures = [var.git_authentication, var.rancher_bootstrap_password]
+}
+
+run "a_daemon_without_credentials_is_refused" {
+  command = plan
+
+  variables {
+    enable_daemon = true
+  }
+  expect_failures = [var.enable_daemon]
+}

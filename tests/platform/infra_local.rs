@@ -1,0 +1,140 @@
+//! `infra/local` and the modules that both clusters share: Terraform and its providers are real; k3d, kubectl and docker are
+//! stand-ins that record how they are called, and no chart is installed.
+
+mod kube;
+mod readme;
+mod refusals;
+mod secrets;
+mod site;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::command::{root, run, tools};
+use site::Site;
+
+/// Every folder that Terraform can be started in.
+const FOLDERS: [&str; 7] = [
+    "modules/cert-manager",
+    "modules/istio",
+    "modules/rancher",
+    "modules/flux",
+    "modules/daemon",
+    "local/modules/cluster",
+    "local",
+];
+
+#[test]
+fn terraform_is_formatted() {
+    let site = Site::new();
+    site.terraform("", &["fmt", "-check", "-recursive", "-diff"]).passed();
+}
+
+#[test]
+fn every_module_is_valid_for_the_real_providers_and_passes_its_tests() {
+    for folder in FOLDERS {
+        let site = Site::new();
+        println!(
+            "{folder}: providers are real, built here; answers of clusters are mocked; k3d, kubectl and docker are stand-ins"
+        );
+        site.terraform(folder, &["get"]).passed();
+        site.terraform(folder, &["validate"]).passed();
+        let tests = site.terraform(folder, &["test"]).passed();
+        assert!(tests.stdout.contains(", 0 failed."), "no test ran in {folder}:\n{}", tests.all());
+    }
+}
+
+#[test]
+fn a_misspelt_argument_is_refused() {
+    for (file, argument) in
+        [("modules/istio/main.tf", "create_namespace"), ("modules/flux/main.tf", "data_wo_revision")]
+    {
+        let site = Site::new();
+        let path = site.path("repository/infra").join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replacen(argument, &format!("{argument}s"), 1)).unwrap();
+        let folder = file.rsplit_once('/').unwrap().0;
+        site.terraform(folder, &["validate"])
+            .refused(&format!("An argument named \"{argument}s\" is not expected here"));
+    }
+}
+
+#[test]
+fn one_apply_makes_the_cluster_a_second_changes_nothing_and_destroy_leaves_nothing() {
+    let site = Site::new();
+    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    assert_eq!(site.clusters(), ["promote"]);
+    let kubeconfig = site.path("repository/infra/local/.local/kubeconfig");
+    assert_eq!(
+        fs::metadata(&kubeconfig).unwrap().permissions().mode() & 0o777,
+        0o600,
+        "it holds the cluster's keys"
+    );
+
+    let before = site.calls();
+    // Exit code 2 would mean changes.
+    site.cluster(&["plan", "-detailed-exitcode"], &[]).passed();
+    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    assert_eq!(site.calls(), before, "a second apply has nothing to do");
+
+    site.cluster(&["destroy", "-auto-approve"], &[]).passed();
+    assert!(site.clusters().is_empty());
+    assert!(!kubeconfig.parent().unwrap().exists(), "the folder of the kubeconfig is gone, too");
+    assert_eq!(fs::read_dir(site.path("home")).unwrap().count(), 0, "nothing was written to the home folder");
+}
+
+#[test]
+fn every_call_names_its_cluster() {
+    let site = Site::new();
+    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    site.cluster(&["destroy", "-auto-approve"], &[]).passed();
+    for call in site.calls() {
+        if call.starts_with("kubectl") {
+            assert!(call.contains("--kubeconfig ./.local/kubeconfig"), "{call}");
+            assert!(call.contains("--context k3d-promote") || call.contains("config get-contexts"), "{call}");
+        }
+        if call.starts_with("k3d cluster delete") || call.starts_with("k3d kubeconfig") {
+            assert!(call.ends_with(" promote"), "{call}");
+        }
+    }
+    assert_eq!(site.called("k3d cluster create --config"), 1, "{:?}", site.calls());
+}
+
+#[test]
+fn the_whole_of_it_is_applied_twice_and_the_cluster_is_made_once() {
+    let site = Site::new();
+    site.terraform("local", &["get"]).passed();
+    site.terraform("local", &["test"]).passed();
+    assert_eq!(site.called("k3d cluster create"), 1, "{:?}", site.calls());
+    assert_eq!(site.called("k3d cluster delete"), 1, "{:?}", site.calls());
+    assert!(site.clusters().is_empty());
+}
+
+#[test]
+fn k3d_itself_accepts_the_configuration() {
+    let site = Site::new();
+    site.cluster(&["apply", "-auto-approve"], &["-var=servers=3", "-var=http_port=8081"]).passed();
+    let config = fs::read_to_string(site.path("recorded/config.yaml")).unwrap();
+    assert!(!config.contains('$'), "k3d would replace it:\n{config}");
+    let k3d = |config: &str| {
+        fs::write(site.path("k3d.yaml"), config).unwrap();
+        let mut command = Command::new(tools().join("bin/k3d"));
+        command.args(["cluster", "create", "--config"]).arg(site.path("k3d.yaml"));
+        // No engine is there, so nothing can be made: what k3d says of the configuration comes before that.
+        command.env("DOCKER_HOST", format!("unix://{}", site.path("no-engine").display()));
+        run(&mut command, "run tests/platform/build.sh")
+    };
+    let accepted = k3d(&config).refused("Cannot connect to the Docker daemon").all();
+    assert!(accepted.contains("Prep: Network"), "{accepted}");
+    k3d(&config.replacen("agents:", "agent:", 1)).refused("Additional property agent is not allowed");
+}
+
+#[test]
+fn scripts_are_executable_and_the_shared_one_is_not_started() {
+    for entry in fs::read_dir(root().join("infra/local/scripts")).unwrap() {
+        let entry = entry.unwrap();
+        let executable = entry.metadata().unwrap().permissions().mode() & 0o111 != 0;
+        assert_eq!(executable, entry.file_name() != "owner.sh", "{:?}", entry.file_name());
+    }
+}
