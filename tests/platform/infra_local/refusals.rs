@@ -10,7 +10,7 @@ use crate::command::{root, run};
 /// Applies, sees it refused with these words, and that k3d was told to change nothing.
 #[track_caller]
 fn refused(site: &Site, variables: &[&str], words: &str) {
-    site.cluster(&["apply", "-auto-approve"], variables).refused(words);
+    site.alone(&["apply", "-auto-approve"], variables).refused(words);
     assert_eq!(site.called("k3d cluster"), 0, "{:?}", site.calls());
 }
 
@@ -33,7 +33,7 @@ fn a_missing_program() {
 fn a_k3d_that_is_too_old() {
     let site = Site::new().with("STAND_IN_K3D_VERSION", "5.7.5");
     refused(&site, &[], "k3d 5.7.5 is older than 5.8.0: install a newer one");
-    Site::new().with("STAND_IN_K3D_VERSION", "5.10.0").cluster(&["apply", "-auto-approve"], &[]).passed();
+    Site::new().with("STAND_IN_K3D_VERSION", "5.10.0").alone(&["apply", "-auto-approve"], &[]).passed();
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_cluster_of_the_same_name_that_is_not_ours() {
         &[],
         "there is a k3d cluster promote already that was not made from here: choose another name",
     );
-    site.cluster(&["apply", "-auto-approve"], &["-var=cluster_name=other"]).passed();
+    site.alone(&["apply", "-auto-approve"], &["-var=name=other"]).passed();
 }
 
 #[test]
@@ -122,54 +122,59 @@ fn too_few_watches_for_several_nodes() {
 fn all_that_is_wrong_is_said_at_once() {
     let site = Site::new().with("STAND_IN_K3D_VERSION", "5.0.0");
     fs::write(site.path("inotify"), "128\n").unwrap();
-    refused(&site, &[], "k3d 5.0.0 is older");
-    refused(&site, &[], "fs.inotify.max_user_instances is 128");
+    fs::write(site.path("recorded/ports"), "8080").unwrap();
+    let said = site.alone(&["apply", "-auto-approve"], &[]).refused("k3d 5.0.0 is older");
+    said.refused("fs.inotify.max_user_instances is 128").refused("port 8080 is in use").refused("nothing was changed");
 }
 
 #[test]
-fn values_out_of_range_with_the_name_of_the_variable() {
+fn values_out_of_range_all_at_once() {
     let site = Site::new();
-    for (variable, words) in [
-        ("-var=servers=2", "servers must be 1, 3 or 5"),
-        ("-var=agents=11", "agents must be a whole number from 0 to 10"),
-        ("-var=http_port=8443", "http_port and https_port must differ"),
-        ("-var=cluster_name=Promote", "name must have 2 to 32 lower case letters"),
-        ("-var=k3s_image=rancher/k3s:latest", "k3s_image must name one exact version"),
+    let variables = ["-var=servers=2", "-var=agents=11", "-var=cluster_name=Promote", "-var=https_port=5000"];
+    let said =
+        site.cluster(&["apply", "-auto-approve"], &variables).refused("Invalid value for variable").all();
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "servers must be 1, 3 or 5",
+        "agents must be a whole number from 0 to 10",
+        "name must have 2 to 32 lower case letters",
+        "must differ from each other and from 5000",
     ] {
-        refused(&site, &[variable], words);
+        assert!(said.contains(words), "\"{words}\" was not said:\n{said}");
     }
+    assert!(site.calls().is_empty(), "{:?}", site.calls());
 }
 
 #[test]
 fn other_settings_for_a_cluster_that_runs() {
     let site = Site::new();
-    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    site.alone(&["apply", "-auto-approve"], &[]).passed();
     let words = "The cluster was made with other settings. They cannot change while it runs";
-    site.cluster(&["plan"], &["-var=agents=3"]).refused(words);
+    site.alone(&["plan"], &["-var=agents=3"]).refused(words);
     assert_eq!(site.clusters(), ["promote"]);
     // Not a trap: the way out that the message names works, whatever the settings say by then.
-    site.cluster(&["destroy", "-auto-approve"], &["-var=agents=3"]).passed();
-    site.cluster(&["apply", "-auto-approve"], &["-var=agents=3"]).passed();
+    site.alone(&["destroy", "-auto-approve"], &["-var=agents=3"]).passed();
+    site.alone(&["apply", "-auto-approve"], &["-var=agents=3"]).passed();
 }
 
 #[test]
 fn a_creation_that_fails_leaves_nothing() {
     for cause in ["STAND_IN_K3D_FAILS", "STAND_IN_NODES_FAIL"] {
         let site = Site::new().with(cause, "yes");
-        site.cluster(&["apply", "-auto-approve"], &[]).refused("so the cluster promote is removed again");
+        site.alone(&["apply", "-auto-approve"], &[]).refused("so the cluster promote is removed again");
         assert!(site.clusters().is_empty(), "{cause}");
-        assert!(!site.path("repository/infra/local/.local/kubeconfig").exists(), "{cause}");
+        assert!(!site.path("repository/infra/local/modules/cluster/.local/kubeconfig").exists(), "{cause}");
     }
 }
 
 #[test]
 fn what_an_interrupted_creation_left_is_removed_first() {
     let site = Site::new();
-    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    site.alone(&["apply", "-auto-approve"], &[]).passed();
     // As after a kill: the cluster is there, and Terraform takes it for unfinished.
-    site.terraform("local", &["taint", "module.cluster.terraform_data.cluster"]).passed();
+    site.terraform("local/modules/cluster", &["taint", "terraform_data.cluster"]).passed();
     fs::write(site.path("recorded/ports"), "8080").unwrap();
-    let again = site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    let again = site.alone(&["apply", "-auto-approve"], &[]).passed();
     assert!(
         again.all().contains("removing what an interrupted run left of the cluster promote"),
         "{}",
@@ -181,25 +186,25 @@ fn what_an_interrupted_creation_left_is_removed_first() {
 #[test]
 fn destroying_a_cluster_that_somebody_else_made_meanwhile() {
     let site = Site::new();
-    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    site.alone(&["apply", "-auto-approve"], &[]).passed();
     cluster_of_another(&site, "promote", "k3d-promote-server-0 somebody-else\n");
-    site.cluster(&["destroy", "-auto-approve"], &[]).refused("was not made from here, so it stays");
+    site.alone(&["destroy", "-auto-approve"], &[]).refused("was not made from here, so it stays");
     assert_eq!(site.clusters(), ["promote"]);
 }
 
 #[test]
 fn a_cluster_deleted_by_hand_can_be_destroyed() {
     let site = Site::new();
-    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    site.alone(&["apply", "-auto-approve"], &[]).passed();
     fs::remove_file(site.path("recorded/clusters/promote")).unwrap();
-    let gone = site.cluster(&["destroy", "-auto-approve"], &[]).passed();
+    let gone = site.alone(&["destroy", "-auto-approve"], &[]).passed();
     assert!(gone.all().contains("the cluster promote is gone already"), "{}", gone.all());
 }
 
 #[test]
 fn what_k3d_leaves_behind_is_named() {
     let site = Site::new();
-    site.cluster(&["apply", "-auto-approve"], &[]).passed();
+    site.alone(&["apply", "-auto-approve"], &[]).passed();
     let site = site.with("STAND_IN_NETWORK_LEFT", "k3d-promote");
-    site.cluster(&["destroy", "-auto-approve"], &[]).refused("these are still there: k3d-promote");
+    site.alone(&["destroy", "-auto-approve"], &[]).refused("these are still there: k3d-promote");
 }
