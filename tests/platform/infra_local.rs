@@ -8,7 +8,7 @@ mod secrets;
 mod site;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
 use crate::command::{root, run, tools};
@@ -125,6 +125,49 @@ fn k3d_itself_accepts_the_configuration() {
     let accepted = k3d(&config).refused("Cannot connect to the Docker daemon").all();
     assert!(accepted.contains("Prep: Network"), "{accepted}");
     k3d(&config.replacen("agents:", "agent:", 1)).refused("Additional property agent is not allowed");
+}
+
+/// As in `infra/local`, the kubeconfig's path is known only once the cluster was made.
+const BEFORE_THE_CLUSTER: &str = r#"
+resource "terraform_data" "cluster" {
+  input = "kubeconfig"
+}
+provider "helm" {
+  kubernetes = {
+    config_path    = terraform_data.cluster.output
+    config_context = "k3d-promote"
+  }
+}
+provider "kubernetes" {
+  config_path = terraform_data.cluster.output
+}
+module "daemon" {
+  source             = "../modules/daemon"
+  image              = { repository = "k3d-registry:5000/promoted", tag = "0.1.0" }
+  repo               = "https://git.example/team/gitops.git"
+  environment        = "local"
+  replicas           = 2
+  git_authentication = "basic"
+  git_credentials    = { username = "promoted", password = "token" }
+  registry_endpoints = { "k3d-registry:5000" = "registry:5000" }
+  egress             = [{ cidr = "0.0.0.0/0", except = ["169.254.0.0/16"], ports = [443] }, { namespace = "git", ports = [22] }]
+  values             = [VALUES]
+}
+"#;
+
+#[test]
+fn the_daemons_chart_is_planned_and_its_values_are_checked_before_there_is_a_cluster() {
+    let site = Site::new();
+    symlink(root().join("charts"), site.path("repository/charts")).unwrap();
+    fs::create_dir(site.path("repository/infra/daemon")).unwrap();
+    let plan = |values: &str| {
+        fs::write(site.path("repository/infra/daemon/main.tf"), BEFORE_THE_CLUSTER.replace("VALUES", values))
+            .unwrap();
+        site.terraform("daemon", &["get"]).passed();
+        site.terraform("daemon", &["plan"])
+    };
+    plan("").passed();
+    plan("\"replica: 2\"").refused("additional properties 'replica' not allowed");
 }
 
 #[test]

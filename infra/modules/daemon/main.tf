@@ -30,6 +30,8 @@ resource "helm_release" "daemon" {
   name      = "promoted"
   namespace = kubernetes_namespace_v1.daemon.metadata[0].name
   chart     = coalesce(var.chart, "${path.module}/../../../charts/promoted")
+  # A value that the chart does not know is refused in the plan, not half-way through an apply.
+  lint = true
 
   values = concat([yamlencode(merge({
     repo                = var.repo

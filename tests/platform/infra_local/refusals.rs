@@ -124,7 +124,9 @@ fn all_that_is_wrong_is_said_at_once() {
     fs::write(site.path("inotify"), "128\n").unwrap();
     fs::write(site.path("recorded/ports"), "8080").unwrap();
     let said = site.alone(&["apply", "-auto-approve"], &[]).refused("k3d 5.0.0 is older");
-    said.refused("fs.inotify.max_user_instances is 128").refused("port 8080 is in use").refused("nothing was changed");
+    said.refused("fs.inotify.max_user_instances is 128")
+        .refused("port 8080 is in use")
+        .refused("nothing was changed");
 }
 
 #[test]
