@@ -17,7 +17,7 @@ esac
 
 # k3d keeps a registry that other networks use, too, and says so only in passing.
 left=$(containers | cut -d' ' -f1; docker network ls --filter "name=^k3d-$CLUSTER\$" --format '{{.Name}}')
-[[ -z $left ]] || fail "these are still there: $(paste -sd ' ' <<<"$left"). See what uses them, remove them, then \`terraform destroy\` again"
+[[ -z $left ]] || fail "these are still there: $(paste -sd ' ' - <<<"$left"). See what uses them, remove them, then \`terraform destroy\` again"
 
 [[ $(contexts) != "k3d-$CLUSTER" ]] || rm -f "$CLUSTER_KUBECONFIG"
 # The folder that create.sh made for it.

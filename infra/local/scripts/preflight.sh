@@ -10,8 +10,8 @@ source "$here/owner.sh"
 
 : "${CLUSTER:=promote}" "${CLUSTER_KUBECONFIG:=$here/../.local/kubeconfig}" "${OWNER:=nobody}"
 : "${PORTS:=127.0.0.1:8080 127.0.0.1:8443 127.0.0.1:5000}"
-# Another file in tests.
-: "${INOTIFY:=/proc/sys/fs/inotify/max_user_instances}"
+# Others in tests.
+: "${INOTIFY:=/proc/sys/fs/inotify/max_user_instances}" "${LISTENS:=$here/listens.sh}"
 wanted=5.8.0
 
 problems=0
@@ -48,7 +48,7 @@ kubeconfig() {
   local found
   found=$(contexts) || { problem "$CLUSTER_KUBECONFIG is no kubeconfig: move it away, or name another file with -var kubeconfig=…"; return; }
   [[ -z $found || $found == "k3d-$CLUSTER" ]] ||
-    problem "$CLUSTER_KUBECONFIG belongs to another cluster ($(paste -sd ' ' <<<"$found")): name another file with -var kubeconfig=…"
+    problem "$CLUSTER_KUBECONFIG belongs to another cluster ($(paste -sd ' ' - <<<"$found")): name another file with -var kubeconfig=…"
 }
 
 cluster() {
@@ -69,7 +69,7 @@ ports() {
   for place in $PORTS; do
     address=${place%:*} port=${place##*:}
     [[ $address != 0.0.0.0 ]] || address=127.0.0.1
-    timeout 2 bash -c "exec 3<>/dev/tcp/$address/$port" 2>/dev/null || continue
+    "$LISTENS" "$address" "$port" || continue
     case $port in
       5000) problem "port $port is in use, and the registry needs it: stop what listens there (on macOS: AirPlay Receiver)" ;;
       *) problem "port $port is in use: stop what listens there, or choose another with -var http_port=… or -var https_port=…" ;;

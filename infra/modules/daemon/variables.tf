@@ -177,18 +177,33 @@ variable "git_secret" {
   description = "Name of a Secret in this namespace that exists, in Flux's Git form; null where git_credentials are given."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.git_secret == null || can(regex("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", var.git_secret))
+    error_message = "git_secret must be the name of a Secret."
+  }
 }
 
 variable "registry_secrets" {
   description = "Names of Secrets in this namespace of type kubernetes.io/dockerconfigjson."
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = alltrue([for name in var.registry_secrets : can(regex("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", name))])
+    error_message = "Each of registry_secrets must be the name of a Secret."
+  }
 }
 
 variable "named_secret" {
   description = "Name of a Secret in this namespace whose keys are the names that promote.yaml uses; null where it uses none."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.named_secret == null || can(regex("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", var.named_secret))
+    error_message = "named_secret must be the name of a Secret."
+  }
 }
 
 variable "values" {

@@ -61,7 +61,6 @@ fn a_listener_is_really_seen() {
     let port = listener.local_addr().unwrap().port();
     let preflight = |ports: &str| {
         let mut command = Command::new(root().join("infra/local/scripts/preflight.sh"));
-        // The stand-ins first, but for timeout, behind which the real check is.
         let path = format!("{}:{}", site.path("programs").display(), std::env::var("PATH").unwrap());
         command
             .env("PATH", path)

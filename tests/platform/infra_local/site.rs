@@ -34,7 +34,7 @@ impl Site {
         for program in PROGRAMS {
             symlink(on_path(program), site.path("bin").join(program)).unwrap();
         }
-        for program in ["k3d", "kubectl", "docker", "timeout"] {
+        for program in ["k3d", "kubectl", "docker", "listens"] {
             site.stand_in(program, program);
         }
         fs::write(site.path("inotify"), "1024\n").unwrap();
@@ -71,6 +71,7 @@ impl Site {
         command.args(arguments).current_dir(self.path(folder)).env_clear();
         command.env("PATH", self.path("bin")).env("HOME", self.path("home"));
         command.env("STAND_INS", self.path("recorded")).env("INOTIFY", self.path("inotify"));
+        command.env("LISTENS", self.path("bin/listens"));
         command.env("TF_CLI_CONFIG_FILE", self.path("terraform.rc")).env("CHECKPOINT_DISABLE", "1");
         command.env("REAL_TERRAFORM", on_path("terraform")).env("TF_IN_AUTOMATION", "1");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));

@@ -9,7 +9,7 @@ locals {
     https_port   = var.https_port
     # Not a variable: promote.yaml and the overlays name it, and until k3d 5.9 pods reached no other.
     registry_port = 5000
-    kubeconfig    = var.kubeconfig
+    kubeconfig    = pathexpand(var.kubeconfig)
   }
   scripts = "${path.module}/../../scripts"
 }
@@ -28,7 +28,7 @@ resource "terraform_data" "cluster" {
   input = {
     name       = var.name
     context    = "k3d-${var.name}"
-    kubeconfig = var.kubeconfig
+    kubeconfig = local.settings.kubeconfig
     owner      = terraform_data.owner.output
     scripts    = local.scripts
     settings   = local.settings

@@ -84,7 +84,7 @@ variable "kubeconfig" {
   type        = string
 
   validation {
-    condition     = !contains([pathexpand("~/.kube/config"), "~/.kube/config"], var.kubeconfig)
+    condition     = abspath(pathexpand(var.kubeconfig)) != pathexpand("~/.kube/config")
     error_message = "kubeconfig must not be ~/.kube/config, which has other clusters: this file is deleted with the cluster."
   }
 }

@@ -82,11 +82,13 @@ run "values_out_of_range_are_refused" {
     app_namespaces     = ["*"]
     egress             = [{ ports = [0] }]
     secrets_revision   = 0
+    registry_secrets   = ["Registry"]
+    named_secret       = "the keys"
     values             = ["a: b: c"]
   }
   expect_failures = [
     var.namespace, var.image, var.repo, var.branch, var.environment, var.replicas, var.registry_endpoints,
-    var.app_namespaces, var.egress, var.secrets_revision, var.values,
+    var.app_namespaces, var.egress, var.secrets_revision, var.registry_secrets, var.named_secret, var.values,
   ]
 }
 
