@@ -63,6 +63,37 @@ run "what_belongs_together_is_refused_apart" {
   expect_failures = [var.git_authentication, var.rancher_bootstrap_password]
 }
 
+run "values_out_of_range_are_refused" {
+  command = plan
+
+  variables {
+    git_url          = "git@git.example:team/gitops.git"
+    git_branch       = "-x"
+    sops_age_key     = "age1publickey"
+    secrets_revision = 0
+    daemon_image_tag = "a b"
+    cluster_name     = "Promote"
+    servers          = 2
+    agents           = 11
+    k3s_image        = "rancher/k3s:latest"
+    bind_address     = "localhost"
+    http_port        = 0
+  }
+  expect_failures = [
+    var.git_url, var.git_branch, var.sops_age_key, var.secrets_revision, var.daemon_image_tag, var.cluster_name, var.servers,
+    var.agents, var.k3s_image, var.bind_address, var.http_port,
+  ]
+}
+
+run "one_port_for_two_purposes_is_refused" {
+  command = plan
+
+  variables {
+    https_port = 8080
+  }
+  expect_failures = [var.https_port]
+}
+
 run "a_daemon_without_credentials_is_refused" {
   command = plan
 

@@ -138,7 +138,7 @@ fn values_out_of_range_all_at_once() {
     for words in [
         "servers must be 1, 3 or 5",
         "agents must be a whole number from 0 to 10",
-        "name must have 2 to 32 lower case letters",
+        "cluster_name must have 2 to 32 lower case letters",
         "must differ from each other and from 5000",
     ] {
         assert!(said.contains(words), "\"{words}\" was not said:\n{said}");

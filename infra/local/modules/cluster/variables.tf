@@ -26,7 +26,7 @@ variable "agents" {
   default     = 2
 
   validation {
-    condition     = var.agents >= 0 && var.agents <= 10 && floor(var.agents) == var.agents
+    condition     = contains(range(0, 11), var.agents)
     error_message = "agents must be a whole number from 0 to 10."
   }
 }
