@@ -8,4 +8,5 @@ mod charts;
 mod command;
 mod deploy;
 mod image;
+mod infra_local;
 mod manifests;
