@@ -2,7 +2,14 @@
 //!
 //! What needs a Kubernetes API server is among the scenarios of `tests/it`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, unreachable_pub)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod charts;
 mod command;

@@ -64,7 +64,12 @@ impl Owner {
             committing += began.elapsed();
             let Attempt { updates, outcomes, commit } = attempt;
             if updates.is_empty() {
-                return Ok(Done { outcomes: landed.unwrap_or(outcomes), races, committing, notes_failed: None });
+                return Ok(Done {
+                    outcomes: landed.unwrap_or(outcomes),
+                    races,
+                    committing,
+                    notes_failed: None,
+                });
             }
             ours.extend(commit);
             if commit.is_some() {
@@ -122,7 +127,12 @@ impl Owner {
             }
             if !lost && words.is_none() && notes_failed.is_none() {
                 self.read()?;
-                return Ok(Done { outcomes: landed.unwrap_or(outcomes), races, committing, notes_failed: None });
+                return Ok(Done {
+                    outcomes: landed.unwrap_or(outcomes),
+                    races,
+                    committing,
+                    notes_failed: None,
+                });
             }
             // Somebody else moved a reference, or the remote refuses: which of both, the head tells.
             self.forget();
