@@ -13,7 +13,7 @@ use crate::model::{EnvironmentName, RegistryHost};
 ///
 /// The configuration is promote.yaml at the head of the branch. All state is in Git and the cluster: the daemon can be
 /// stopped at any moment and goes on at its next start.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "promoted", version, max_term_width = 100)]
 pub struct Args {
     /// The GitOps repository: https://, http://, ssh://, a bare repository, or a clone (which stands for its origin)

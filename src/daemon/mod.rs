@@ -54,22 +54,25 @@ const START_AGAIN: Duration = Duration::from_secs(5);
 pub fn main(args: &Args) -> Exit {
     log_to_stderr(args.log_format, &args.log_level);
     _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // One thread is enough for all that waits, and tasks that wake each other cost least on one.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "no runtime");
             return Exit::Internal;
         }
     };
-    let exit = runtime.block_on(async {
-        match run(args).await {
-            Ok(exit) => exit,
-            Err(Failure(exit, words)) => {
-                tracing::error!("{words}");
-                exit
-            }
+    let args = args.clone();
+    let work = runtime.spawn(async move { run(&args).await });
+    let exit = match runtime.block_on(work) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(Failure(exit, words))) => {
+            tracing::error!("{words}");
+            exit
         }
-    });
+        // The panic has been told by itself.
+        Err(_) => Exit::Internal,
+    };
     // The mirror's thread may be waiting for a remote; nothing of it is needed any more.
     runtime.shutdown_background();
     exit

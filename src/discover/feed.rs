@@ -54,19 +54,27 @@ pub async fn run(
     let mut queue: VecDeque<Repository> = VecDeque::new();
     let mut asked: BTreeSet<Repository> = BTreeSet::new();
     let mut looks = JoinSet::new();
+    let mut wanted = ours(&targets.borrow_and_update(), &host);
+    // All repositories are gone through when one is due, and not for each answer.
+    let mut next = Some(Instant::now());
     loop {
-        let wanted = ours(&targets.borrow_and_update(), &host);
-        tracks.retain(|repository, _| wanted.contains_key(repository));
         let now = Instant::now();
-        for (repository, interval) in &wanted {
-            let track = tracks.entry(repository.clone()).or_default();
-            let due = track.due.is_none_or(|due| due <= now && !once);
-            if due && !asked.contains(repository) {
-                // The next look is counted from this one's due time, so that a pass keeps its rhythm.
-                let from = track.due.filter(|due| *due + *interval > now).unwrap_or(now);
-                track.due = Some(from + *interval);
-                asked.insert(repository.clone());
-                queue.push_back(repository.clone());
+        if next.is_some_and(|next| next <= now) {
+            next = None;
+            for (repository, interval) in &wanted {
+                let track = tracks.entry(repository.clone()).or_default();
+                let due = track.due.is_none_or(|due| due <= now && !once);
+                if due && !asked.contains(repository) {
+                    // The next look is counted from this one's due time, so that a pass keeps its rhythm.
+                    let from = track.due.filter(|due| *due + *interval > now).unwrap_or(now);
+                    track.due = Some(from + *interval);
+                    asked.insert(repository.clone());
+                    queue.push_back(repository.clone());
+                }
+                if !once {
+                    // What is still being asked is looked at again when its answer has come.
+                    next = earlier(next, track.due.filter(|due| *due > now));
+                }
             }
         }
         while looks.len() < AT_ONCE
@@ -80,18 +88,15 @@ pub async fn run(
                 (repository, result, began.elapsed())
             });
         }
-        let next = tracks
-            .iter()
-            .filter(|(repository, _)| !asked.contains(*repository) && !once)
-            .filter_map(|(_, track)| track.due)
-            .min()
-            .unwrap_or_else(|| now + Duration::from_hours(1));
         tokio::select! {
             Some(look) = looks.join_next() => {
                 let Ok((repository, result, took)) = look else { continue };
                 asked.remove(&repository);
-                if let (Some(track), Ok(list)) = (tracks.get_mut(&repository), &result) {
-                    track.known = Some(list.clone());
+                if let Some(track) = tracks.get_mut(&repository) {
+                    if let Ok(list) = &result {
+                        track.known = Some(list.clone());
+                    }
+                    next = earlier(next, track.due.filter(|_| !once));
                 }
                 let sighting = Sighting { repository, result, took, waiting: asked.len() };
                 if sightings.send(sighting).await.is_err() {
@@ -102,10 +107,24 @@ pub async fn run(
                 if changed.is_err() {
                     return;
                 }
+                wanted = ours(&targets.borrow_and_update(), &host);
+                tracks.retain(|repository, _| wanted.contains_key(repository));
+                next = Some(Instant::now());
             }
-            () = sleep_until(next) => {}
+            () = until(next) => {}
             () = sightings.closed() => return,
         }
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    [one, other].into_iter().flatten().min()
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 
