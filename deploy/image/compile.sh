@@ -17,13 +17,14 @@ source=$PWD
 cargo=${CARGO_HOME:-${HOME:?HOME or CARGO_HOME must be set}/.cargo}
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$source/target}
 mkdir -p "$CARGO_TARGET_DIR"
+CARGO_TARGET_DIR=$(cd -- "$CARGO_TARGET_DIR" && pwd)
 triple=$(rustc -vV | sed -n 's/^host: //p')
 
 # With a target of its own, build scripts and macros are compiled as usual: only what goes into the image is static.
-# The longest path last: the last one that matches is taken, and the target folder may lie in the clone.
+# The clone's own path needs no replacing, since cargo names our sources relative to it; and clones that share a target
+# folder share its dependencies only where their flags are the same.
 separator=$'\x1f'
 export CARGO_ENCODED_RUSTFLAGS="-Ctarget-feature=+crt-static"
-CARGO_ENCODED_RUSTFLAGS+="${separator}--remap-path-prefix=$source=/source"
 CARGO_ENCODED_RUSTFLAGS+="${separator}--remap-path-prefix=$cargo=/cargo"
 CARGO_ENCODED_RUSTFLAGS+="${separator}--remap-path-prefix=$CARGO_TARGET_DIR=/target"
 # OpenSSL, libssh2, libgit2 and zlib are C.
