@@ -99,6 +99,20 @@ fn the_same_programs_give_the_same_digest() {
     assert_eq!(digest(&again.stdout), digest(made().1));
 }
 
+/// Such a path would make the digest depend on who built the image.
+#[test]
+fn the_programs_do_not_tell_where_they_were_built() {
+    let home = std::env::home_dir().unwrap();
+    let cargo = std::env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    for place in [cargo.as_path(), target, root()] {
+        let mut search = Command::new("grep");
+        search.args(["--text", "--fixed-strings", "--only-matching"]).arg(place);
+        search.args(["promoted", "promote"]).current_dir(binaries());
+        assert_eq!(run(&mut search, "grep is needed").all(), "");
+    }
+}
+
 #[test]
 fn only_these_files_are_inside_and_only_one_folder_belongs_to_the_user() {
     let expected = "\
