@@ -40,6 +40,7 @@ fi
 
 # Outside a clone (an unpacked archive) the image names no revision.
 revision=$(git -C "$top" rev-parse --verify --quiet HEAD || echo unknown)
+[[ $revision == unknown ]] || git -C "$top" diff --quiet HEAD || revision+=-dirty
 created=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || echo 0)}
 python3 "$here/layout.py" --output "$output" --reference "$reference" --created "$created" \
   --platform "$platform=$work/root" --entrypoint /usr/local/bin/promoted \
