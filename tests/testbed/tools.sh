@@ -26,7 +26,7 @@ fi
 
 wanted=$(sed -nE 's/^rust-version = "([0-9.]+)"$/\1/p' "$here/Cargo.toml")
 rustup="install it from https://rustup.rs, and run this again in a new shell"
-command -v cargo >/dev/null && command -v rustc >/dev/null || fail "Rust was not found: $rustup"
+{ command -v cargo && command -v rustc; } >/dev/null || fail "Rust was not found: $rustup"
 found=$(rustc --version | sed -nE 's/^rustc ([0-9]+\.[0-9]+\.[0-9]+).*/\1/p')
 [[ -n $found ]] || fail "\`rustc --version\` could not be read: $(rustc --version 2>&1 | head -n 1)"
 if [[ $(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1) != "$wanted" ]]; then
