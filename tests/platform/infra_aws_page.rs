@@ -29,11 +29,8 @@ fn its_commands_lead_through_files_variables_and_outputs_that_exist() {
         symlink(root().join("tests/platform/stand-ins/aws-page"), bin.join(program)).unwrap();
     }
     let copied = ["infra", "deploy", "promote.yaml"].map(|path| root().join(path));
-    run(
-        Command::new("cp").args(["--recursive", "--dereference"]).args(&copied).arg(&clone),
-        "cp is needed",
-    )
-    .passed();
+    run(Command::new("cp").args(["--recursive", "--dereference"]).args(&copied).arg(&clone), "cp is needed")
+        .passed();
     fs::write(clone.join("infra/aws/mine.tfvars"), blocks(&page(), "hcl").concat()).unwrap();
 
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
@@ -50,14 +47,19 @@ fn its_commands_lead_through_files_variables_and_outputs_that_exist() {
     println!("{}", ended.all());
 
     let calls = fs::read_to_string(place.path().join("calls")).unwrap();
-    let position = |words: &str| calls.find(words).unwrap_or_else(|| panic!("\"{words}\" was not called:\n{calls}"));
+    let position =
+        |words: &str| calls.find(words).unwrap_or_else(|| panic!("\"{words}\" was not called:\n{calls}"));
     assert!(position("infra/aws/bootstrap apply") < position("infra/aws apply"));
     // The load balancer before the network.
     assert!(position("-var=enable_platform=false") < position("infra/aws destroy"));
     let overlay = clone.join("deploy/apps/test-app/overlays/aws/kustomization.yaml");
     for named in [overlay, clone.join("promote.yaml")] {
         let text = fs::read_to_string(&named).unwrap();
-        assert!(text.contains("444455556666.dkr.ecr.eu-west-1"), "{} has not the own registry", named.display());
+        assert!(
+            text.contains("444455556666.dkr.ecr.eu-west-1"),
+            "{} has not the own registry",
+            named.display()
+        );
     }
 }
 
@@ -66,7 +68,11 @@ fn the_settings_it_asks_for_are_variables() {
     let variables = fs::read_to_string(root().join("infra/aws/variables.tf")).unwrap();
     let settings = hcl::parse(&blocks(&page(), "hcl").concat()).unwrap();
     for setting in settings.attributes() {
-        assert!(variables.contains(&format!("variable \"{}\"", setting.key())), "{} is no variable", setting.key());
+        assert!(
+            variables.contains(&format!("variable \"{}\"", setting.key())),
+            "{} is no variable",
+            setting.key()
+        );
     }
 }
 

@@ -15,9 +15,19 @@ const INSTALL: &str = "install Terraform 1.11 or newer";
 const STATE: &str = "/states/dev/terraform.tfstate";
 const LOCK: &str = "/states/dev/terraform.tfstate.tflock";
 
+/// A program that ends with its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// An S3 emulator with an empty bucket `states`.
 struct Emulator {
-    server: Child,
+    _server: Running,
     port: u16,
 }
 
@@ -30,7 +40,7 @@ impl Emulator {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let emulator = Self { server, port };
+        let emulator = Self { _server: Running(server), port };
         wait("the emulator", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         emulator.ask("PUT", "/states");
         eprintln!("S3 is an emulator here (moto)");
@@ -40,10 +50,10 @@ impl Emulator {
     /// The body of a successful answer.
     fn ask(&self, method: &str, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).unwrap();
+        // Any signature will do here, but without one the emulator takes us for the public.
+        let head =
+            "Host: 127.0.0.1\r\nAuthorization: AWS emulator:none\r\nContent-Length: 0\r\nConnection: close";
+        write!(stream, "{method} {path} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.lines().next()?.contains(" 200 ").then_some(answer)
@@ -56,6 +66,7 @@ impl Emulator {
             .current_dir(folder)
             .args(arguments)
             .arg("-no-color")
+            .env_remove("TF_CLI_CONFIG_FILE")
             .env("TF_IN_AUTOMATION", "true")
             .env("CHECKPOINT_DISABLE", "true")
             .env("AWS_ENDPOINT_URL_S3", format!("http://127.0.0.1:{}", self.port))
@@ -86,13 +97,6 @@ impl Emulator {
     }
 }
 
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
 #[track_caller]
 fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -118,11 +122,8 @@ fn a_second_holder_is_refused_by_the_lock_file() {
     let folder = emulator.folder();
     let until = folder.path().join("until");
     let variable = format!("-var=until={}", until.display());
-    let mut first = emulator
-        .terraform(folder.path(), &["apply", "-auto-approve", &variable])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut apply = emulator.terraform(folder.path(), &["apply", "-auto-approve", &variable]);
+    let mut first = Running(apply.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     wait("the lock", || emulator.ask("GET", LOCK).is_some());
 
     let other = emulator.folder();
@@ -130,6 +131,6 @@ fn a_second_holder_is_refused_by_the_lock_file() {
         .refused("Error acquiring the state lock");
 
     fs::write(&until, "").unwrap();
-    assert!(first.wait().unwrap().success());
+    assert!(first.0.wait().unwrap().success());
     run(&mut emulator.terraform(other.path(), &["apply", "-auto-approve"]), INSTALL).passed();
 }

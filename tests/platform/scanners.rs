@@ -61,8 +61,17 @@ fn exceptions() -> BTreeSet<String> {
 
 #[test]
 fn checkov_finds_nothing_but_the_exceptions_and_each_of_those() {
-    let ended = checkov(&root().join("infra"), &["--output", "json"]);
-    let found = failed(&ended);
+    // A copy without the exceptions, which checkov would take by itself.
+    let copy = TempDir::new().unwrap();
+    let infra = root().join("infra");
+    run(
+        Command::new("cp").args(["--recursive", "--dereference"]).arg(&infra).arg(copy.path()),
+        "cp is needed",
+    )
+    .passed();
+    fs::remove_file(copy.path().join("infra/.checkov.yaml")).unwrap();
+
+    let found = failed(&checkov(copy.path(), &["--output", "json"]));
     let ids: BTreeSet<_> = found.iter().map(|(id, _)| id.clone()).collect();
     let exceptions = exceptions();
     let new: Vec<_> = found.iter().filter(|(id, _)| !exceptions.contains(id)).collect();
@@ -99,17 +108,8 @@ fn scripts() -> Vec<PathBuf> {
 }
 
 fn shellcheck(scripts: &[PathBuf]) -> Ended {
-    run(
-        Command::new("shellcheck").arg("--").args(scripts),
-        "install shellcheck (Debian: apt-get install shellcheck)",
-    )
-}
-
-#[test]
-fn shellcheck_finds_nothing_in_any_script() {
-    let scripts = scripts();
-    assert!(!scripts.is_empty());
-    shellcheck(&scripts).passed();
+    let program = tools().join("venv/bin/shellcheck");
+    run(Command::new(program).arg("--").args(scripts), "run tests/platform/build.sh")
 }
 
 #[test]

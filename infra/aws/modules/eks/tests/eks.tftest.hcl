@@ -56,8 +56,8 @@ run "a_private_cluster_with_access_entries_only" {
     error_message = "access must be by entries only"
   }
   assert {
-    condition     = length(aws_eks_cluster.this.enabled_cluster_log_types) == 5 && aws_cloudwatch_log_group.this.name == "/aws/eks/promote-dev/cluster"
-    error_message = "all five kinds of logs are wanted, in our own group"
+    condition     = length(aws_eks_cluster.this.enabled_cluster_log_types) == 5 && aws_cloudwatch_log_group.this.name == "/aws/eks/promote-dev/cluster" && aws_cloudwatch_log_group.this.kms_key_id == var.kms_key_arns.logs
+    error_message = "all five kinds of logs are wanted, in our own encrypted group"
   }
   assert {
     condition     = contains(aws_eks_cluster.this.encryption_config[0].resources, "secrets") && aws_eks_cluster.this.upgrade_policy[0].support_type == "STANDARD" && aws_eks_cluster.this.deletion_protection
