@@ -43,7 +43,7 @@ impl Emulator {
         let emulator = Self { _server: Running(server), port };
         wait("the emulator", || TcpStream::connect(("127.0.0.1", port)).is_ok());
         emulator.ask("PUT", "/states");
-        eprintln!("S3 is an emulator here (moto)");
+        std::io::stderr().write_all(b"infra/aws: S3 is an emulator here (moto)\n").unwrap();
         emulator
     }
 
@@ -101,7 +101,7 @@ impl Emulator {
 fn wait(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{what} did not come within a minute");
+        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not come within a minute");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -113,6 +113,13 @@ fn shellcheck(scripts: &[PathBuf]) -> Ended {
 }
 
 #[test]
+fn shellcheck_finds_nothing_in_any_script() {
+    let scripts = scripts();
+    assert!(!scripts.is_empty());
+    shellcheck(&scripts).passed();
+}
+
+#[test]
 fn shellcheck_fails_where_a_variable_is_not_quoted() {
     let folder = TempDir::new().unwrap();
     let script = folder.path().join("broken.sh");
