@@ -34,6 +34,7 @@ module "vpc" {
   zone_count          = var.zone_count
   nat                 = var.nat
   interface_endpoints = var.interface_endpoints
+  subnet_tags         = { "kubernetes.io/cluster/${local.name}" = "shared" }
   flow_logs           = { retention_days = var.log_retention_days, kms_key_arn = module.kms.key_arns["logs"] }
   tags                = local.tags
 }

@@ -134,8 +134,14 @@ fn the_bucket_of_the_states_is_as_promised() {
 }
 
 #[test]
-fn one_apply_makes_cluster_and_platform() {
-    valid_and_tested("");
+fn one_apply_makes_cluster_and_platform_and_shows_no_secret() {
+    ended(&aws(""), &["validate"]).passed();
+    // With all that is planned and all that is in the state.
+    let shown = ended(&aws(""), &["test", "-verbose"]).passed().all();
+    let tests = fs::read_to_string(aws("tests/root.tftest.hcl")).unwrap();
+    let canary = "only-for-this-test";
+    assert!(tests.contains(canary) && shown.contains("https://test.dev.example.org"));
+    assert!(!shown.contains(canary), "a secret is in the plan or in the state");
 }
 
 #[test]

@@ -36,28 +36,6 @@ resource "aws_iam_role_policy_attachment" "addon" {
   policy_arn = "${local.policies}/${each.value.policy}"
 }
 
-# Encrypted volumes need grants on the key of the disks.
-resource "aws_iam_role_policy" "disks" {
-  name = "disks-key"
-  role = aws_iam_role.addon["aws-ebs-csi-driver"].id
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Effect    = "Allow"
-        Action    = ["kms:CreateGrant"]
-        Resource  = [var.kms_key_arns.disks]
-        Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
-      },
-      {
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
-        Resource = [var.kms_key_arns.disks]
-      },
-    ]
-  })
-}
-
 resource "aws_eks_addon" "before_nodes" {
   for_each                    = local.before_nodes
   cluster_name                = aws_eks_cluster.this.name
@@ -97,5 +75,5 @@ resource "aws_eks_addon" "after_nodes" {
     }
   }
 
-  depends_on = [aws_eks_node_group.this, aws_iam_role_policy_attachment.addon, aws_iam_role_policy.disks]
+  depends_on = [aws_eks_node_group.this, aws_iam_role_policy_attachment.addon]
 }

@@ -53,7 +53,7 @@ resource "aws_subnet" "private" {
   vpc_id            = aws_vpc.this.id
   availability_zone = each.key
   cidr_block        = each.value
-  tags              = merge(var.tags, { Name = "${var.name}-private-${each.key}", "kubernetes.io/role/internal-elb" = "1" })
+  tags              = merge(var.tags, var.subnet_tags, { Name = "${var.name}-private-${each.key}", "kubernetes.io/role/internal-elb" = "1" })
 }
 
 # Only load balancers and NAT gateways live here, and they bring their own addresses.
@@ -63,7 +63,7 @@ resource "aws_subnet" "public" {
   availability_zone       = each.key
   cidr_block              = each.value
   map_public_ip_on_launch = false
-  tags                    = merge(var.tags, { Name = "${var.name}-public-${each.key}", "kubernetes.io/role/elb" = "1" })
+  tags                    = merge(var.tags, var.subnet_tags, { Name = "${var.name}-public-${each.key}", "kubernetes.io/role/elb" = "1" })
 }
 
 # The control plane's network interfaces: no way out.

@@ -86,6 +86,12 @@ variable "interface_endpoints" {
   }
 }
 
+variable "subnet_tags" {
+  description = "Further tags of the public and private subnets, such as `kubernetes.io/cluster/NAME = shared`, by which a cluster's cloud controller finds them."
+  type        = map(string)
+  default     = {}
+}
+
 variable "flow_logs" {
   description = "How long flow logs are kept, and the key that encrypts them."
   type = object({
