@@ -67,7 +67,8 @@ fn its_commands_lead_through_files_variables_and_outputs_that_exist() {
 
 #[test]
 fn the_settings_it_asks_for_are_variables() {
-    let variables = fs::read_to_string(root().join("infra/aws/variables.tf")).unwrap();
+    let read = |file| fs::read_to_string(root().join("infra/aws").join(file)).unwrap();
+    let variables = read("variables.tf") + &read("variables_platform.tf");
     let settings = hcl::parse(&blocks(&page(), "hcl").concat()).unwrap();
     for setting in settings.attributes() {
         assert!(
