@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::{DeliverError, connection};
 use crate::config;
-use crate::model::printable;
+use crate::model::{printable, with_causes};
 
 /// A connected cluster. Watches live as long as somebody looks.
 pub struct Cluster {
@@ -139,16 +139,7 @@ impl Cluster {
 
 /// An error with its causes, made safe and short.
 pub(super) fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let text = inner.to_string();
-        if !words.contains(&text) {
-            words = format!("{words}: {text}");
-        }
-        source = inner.source();
-    }
-    printable(&words, 400)
+    with_causes(error, 400)
 }
 
 /// One watch per key, as long as somebody holds it.

@@ -3,6 +3,7 @@
 //! It saves work and guarantees nothing: what is committed is decided by the push.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease as KubeLease, LeaseSpec};
@@ -46,12 +47,12 @@ impl Lease {
         Ok(found.map_err(|error| self.explain(&error, "get"))?.map(|lease| held(&lease)))
     }
 
-    /// Takes or renews the Lease for `holder`, or gives it back with none, unless somebody else changed it since it was
+    /// Takes or renews the Lease for `holder`, to be respected for `lasting`, or gives it back with none, unless somebody else changed it since it was
     /// as `before`; what it says then, or none if the race was lost.
     pub async fn write(
         &self,
         holder: Option<&str>,
-        seconds: u16,
+        lasting: Duration,
         before: Option<&Held>,
         now: Timestamp,
     ) -> Result<Option<Held>, DeliverError> {
@@ -63,7 +64,7 @@ impl Lease {
             },
             spec: Some(LeaseSpec {
                 holder_identity: Some(holder.unwrap_or_default().to_owned()),
-                lease_duration_seconds: Some(seconds.into()),
+                lease_duration_seconds: i32::try_from(lasting.as_secs()).ok(),
                 renew_time: Some(MicroTime(now)),
                 ..LeaseSpec::default()
             }),

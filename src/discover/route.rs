@@ -12,7 +12,7 @@ use super::RegistryEvent;
 use super::connection::{Connections, write};
 use super::egress::{self, Instead, Way};
 use super::request::connect_name;
-use crate::model::{RegistryHost, printable};
+use crate::model::{RegistryHost, with_causes};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -150,5 +150,5 @@ pub(crate) fn client_builder(user_agent: &str) -> reqwest::ClientBuilder {
 }
 
 pub(crate) fn build(builder: reqwest::ClientBuilder) -> Result<Client, DiscoverError> {
-    builder.build().map_err(|error| DiscoverError::Setup { reason: printable(&error.to_string(), 200) })
+    builder.build().map_err(|error| DiscoverError::Setup { reason: with_causes(&error, 300) })
 }

@@ -31,6 +31,20 @@ impl Invalid {
     }
 }
 
+/// An error with its causes, each said once, made safe to show as [`printable`] does.
+pub fn with_causes(error: &dyn std::error::Error, limit: usize) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let text = inner.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        source = inner.source();
+    }
+    printable(&words, limit)
+}
+
 /// Foreign text made safe to show: control characters escaped, cut after `limit` characters.
 pub fn printable(text: &str, limit: usize) -> String {
     let mut shown = String::new();

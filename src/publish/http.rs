@@ -14,7 +14,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Response, StatusCode};
 use tokio::runtime::Handle;
 
-use crate::model::printable;
+use crate::model::{printable, with_causes};
 
 /// How long one request may take, from the connection to the last byte that is waited for.
 pub(super) const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
@@ -131,17 +131,7 @@ fn send(connection: &Connection, request: reqwest::RequestBuilder) -> Result<Res
 
 /// The whole chain of causes without the address, which the caller names.
 fn cause(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(inner) = source {
-        let inner_words = inner.to_string();
-        if !words.contains(&inner_words) {
-            words = format!("{words}: {inner_words}");
-        }
-        source = inner.source();
-    }
-    words
+    with_causes(&error.without_url(), 400)
 }
 
 fn advertisement(

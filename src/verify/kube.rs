@@ -95,7 +95,7 @@ impl Watches {
                         let stuck = pods.values().find(|pod| {
                             matches(&selector, pod.labels()) && !same_images(pod, &template) && !is_ready(pod)
                         })?;
-                        Some(format!("{}/{}", id.namespace, stuck.name_any()))
+                        Some((id.namespace.clone(), stuck.name_any()))
                     })
                 })?;
             }

@@ -32,8 +32,8 @@ pub struct Workload {
     pub paused: bool,
     /// The update strategy waits for a person to delete pods.
     pub on_delete: bool,
-    /// A pod of another version that is not ready, which the controller does not replace before it is: as `NAMESPACE/NAME`.
-    pub stuck: Option<String>,
+    /// A pod of another version that is not ready, which the controller does not replace before it is: its namespace and name.
+    pub stuck: Option<(String, String)>,
     /// The controller has given up: the progress deadline is over.
     pub deadline_exceeded: Option<String>,
     /// Pods cannot be created since then, and why.
@@ -74,7 +74,7 @@ pub fn judge(workload: &Workload, now: Timestamp) -> Judgement {
                 "{name} updates on delete: {updated} of {wanted} pods are new; delete the others"
             ));
         }
-        if let Some((namespace, pod)) = workload.stuck.as_deref().and_then(|pod| pod.split_once('/')) {
+        if let Some((namespace, pod)) = &workload.stuck {
             return Judgement::wait(format!(
                 "{name}: {updated} of {wanted} pods are new; Kubernetes waits for pod {pod} of another version, which is \
                  not ready; `kubectl delete pod {pod} -n {namespace}` lets it go on"
@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_broken_pod_of_another_version_is_named_and_not_blamed_on_this_one() {
-        let stuck = Workload { updated: 1, stuck: Some("shop/web-1".to_owned()), ..complete() };
+        let stuck =
+            Workload { updated: 1, stuck: Some(("shop".to_owned(), "web-1".to_owned())), ..complete() };
         let judgement = judge(&stuck, now());
         assert!(
             matches!(&judgement, Judgement::Wait { blame: false, reason }

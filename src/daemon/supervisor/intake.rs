@@ -34,9 +34,14 @@ impl Supervisor {
                 let changed = again || !list.unchanged || !self.tags.contains_key(&repository);
                 if changed {
                     boundary::reached("discovered");
-                    self.digests.retain(|(known, tag), _| *known != repository || list.tags.contains(tag));
+                    self.digests.retain(|(known, tag), _| {
+                        *known != repository || list.tags.binary_search(tag).is_ok()
+                    });
                     self.digests
                         .retain(|(known, _), digest| *known != repository || *digest != Known::Absent);
+                    self.first_seen.retain(|(known, tag), _| {
+                        *known != repository || list.tags.binary_search(tag).is_ok()
+                    });
                     if let Some(before) = self.tags.get(&repository) {
                         let now = Timestamp::now();
                         let fresh = list.tags.iter().filter(|tag| before.tags.binary_search(tag).is_err());
