@@ -37,6 +37,9 @@ test: bed platform ## Runs every test on the same real parts, and says how long 
 	@SECONDS=0; \
 	cargo build --locked --bins --example bed; \
 	cargo test --locked --lib; \
+	echo "test: the image's static programs (the first time: 5 to 10 minutes)"; \
+	CARGO_TARGET_DIR="$$CARGO_TARGET_DIR/static" CARGO_PROFILE_DEV_STRIP=symbols \
+	  deploy/image/compile.sh "$$CARGO_TARGET_DIR/static/image" dev; \
 	echo "test: of the platform, Terraform, Helm, k3d's configuration and the providers of Helm and Kubernetes are real; AWS is a schema"; \
 	echo "test: stand-in with mocked answers, its S3 an emulator; k3d, kubectl and docker are recording stand-ins."; \
 	cargo test --locked --test platform; \

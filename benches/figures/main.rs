@@ -10,6 +10,7 @@
 mod bed;
 
 mod burst;
+mod floor;
 mod flux;
 mod ground;
 mod idle;

@@ -1,14 +1,14 @@
 //! One image change on its way to the remote over HTTP: our edit, commit and push, beside `git push` of a commit that
 //! stands ready. The remote and the repository are the same; the two take turns.
 
-use std::path::Path;
 use std::time::Instant;
 
 use promote::edit::Written;
 use promote::model::{AppName, EnvironmentName, ImageName, Source};
 use promote::publish::{Change, GitCredentials, Location, Mirror, MirrorOptions, Move, Outcome};
 
-use crate::ground::{Ground, git};
+use crate::floor::Floor;
+use crate::ground::Ground;
 use crate::report::{Report, Sample};
 
 const ROUNDS: u32 = 21;
@@ -35,12 +35,11 @@ async fn measure(ground: &Ground) -> (Sample, Sample) {
         state: site.folder().join("state"),
     };
     let mirror = Mirror::start(options).unwrap();
-    let clone = site.folder().join("floor");
-    git(site, site.folder(), &["clone", "--quiet", &site.repo(), clone.to_str().unwrap()]);
+    let floor_clone = Floor::new(ground);
     let (mut ours, mut floor) = (Sample::default(), Sample::default());
     for round in 1..=ROUNDS {
         let took = change(&mirror, &ground.apps[0], round).await;
-        let beside = ready_commit(ground, &clone, round);
+        let beside = floor_clone.push(round);
         // The first of each finds cold caches.
         if round > 1 {
             ours.add(took);
@@ -70,17 +69,4 @@ async fn change(mirror: &Mirror, app: &str, round: u32) -> std::time::Duration {
     let took = began.elapsed();
     assert!(matches!(published.outcomes[..], [Outcome::Committed(_)]), "{:?}", published.outcomes);
     took
-}
-
-fn ready_commit(ground: &Ground, clone: &Path, round: u32) -> std::time::Duration {
-    let site = &ground.site;
-    git(site, clone, &["pull", "--quiet", "--ff-only"]);
-    let path = clone.join(ground.overlay(&ground.apps[0]));
-    let text = std::fs::read_to_string(&path).unwrap();
-    let line = text.lines().find(|line| line.contains("newTag")).unwrap();
-    std::fs::write(&path, text.replace(line, &format!("  newTag: \"3.{round}.0\""))).unwrap();
-    git(site, clone, &["commit", "--quiet", "--all", "--message", "By hand"]);
-    let began = Instant::now();
-    git(site, clone, &["push", "--quiet", "origin", "HEAD:main"]);
-    began.elapsed()
 }

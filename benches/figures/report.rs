@@ -13,13 +13,17 @@ impl Sample {
         self.0.push(took);
     }
 
-    /// The value below which this part of the sample lies.
+    /// The value below which this part of the sample lies; between two values, in proportion.
     fn quantile(&self, part: f64) -> Duration {
         let mut sorted = self.0.clone();
         sorted.sort();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        let place = (part * (sorted.len().saturating_sub(1)) as f64).round() as usize;
-        sorted.get(place).copied().unwrap_or_default()
+        #[expect(clippy::cast_precision_loss)]
+        let place = part * sorted.len().saturating_sub(1) as f64;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let below = place as usize;
+        let value = |place: usize| sorted.get(place).copied().unwrap_or_default();
+        let (low, high) = (value(below), value((below + 1).min(sorted.len().saturating_sub(1))));
+        low + high.saturating_sub(low).mul_f64(place.fract())
     }
 
     /// The middle value.

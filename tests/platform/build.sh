@@ -104,7 +104,7 @@ done
 if [[ -e $modules/requirements.txt && ! -e $venv/whole ]]; then
   say "the Python environment ($(so_far))"
   rm -rf "$venv"
-  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$modules/requirements.txt"; } 9>&- >&2 ||
+  { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --no-compile --disable-pip-version-check -r "$modules/requirements.txt"; } 9>&- >&2 ||
     fail "the Python environment could not be made; what went wrong stands above. $want"
   touch "$venv/whole"
 fi

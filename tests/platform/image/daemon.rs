@@ -20,7 +20,8 @@ fn binaries() -> &'static Path {
     COMPILED
         .get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
-            let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+            // Not in the suite's own folder: macros are compiled with other flags, and each would undo the other's.
+            let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("static");
             let mut compile = Command::new(root().join("deploy/image/compile.sh"));
             compile.arg(folder.path()).arg("dev");
             compile.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_STRIP", "symbols");
