@@ -26,13 +26,66 @@ macro_rules! text_serde {
 }
 
 /// A legal tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(String);
+#[derive(Clone)]
+pub struct Tag(Letters);
+
+/// Lists hold tags by the million: one that is short, as most are, needs no allocation of its own.
+#[derive(Clone)]
+enum Letters {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Box<str>),
+}
+
+/// What fits beside the length without making [`Letters`] larger than a pointer and two words.
+const SHORT: usize = 22;
 
 impl Tag {
     /// The tag as the registry names it.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            // Only ASCII is put in.
+            Letters::Short { .. } => std::str::from_utf8(self.as_bytes()).unwrap_or_default(),
+            Letters::Long(text) => text,
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Letters::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Letters::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl PartialEq for Tag {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Tag {}
+
+impl PartialOrd for Tag {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Tag {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl std::hash::Hash for Tag {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tag").field(&self.as_str()).finish()
     }
 }
 
@@ -46,7 +99,15 @@ impl FromStr for Tag {
             && text.len() <= 128
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         {
-            Ok(Self(text.to_owned()))
+            let mut short = [0; SHORT];
+            let letters = match (short.get_mut(..text.len()), u8::try_from(text.len())) {
+                (Some(place), Ok(length)) => {
+                    place.copy_from_slice(text.as_bytes());
+                    Letters::Short { length, bytes: short }
+                }
+                _ => Letters::Long(text.into()),
+            };
+            Ok(Self(letters))
         } else {
             Err(Invalid::new("tag", text, "up to 128 letters, digits, and . _ - that do not come first"))
         }
@@ -55,7 +116,7 @@ impl FromStr for Tag {
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 text_serde!(Tag);
