@@ -29,29 +29,22 @@ pub(super) async fn open(
         credentials: GitCredentials { folder: common.git_credentials.clone(), helpers: true },
         state: folder("XDG_CACHE_HOME", ".cache").join("promote"),
     })?;
+    let secrets =
+        common.secrets.clone().or_else(|| Some(folder("XDG_CONFIG_HOME", ".config").join("promote/secrets")));
     let registries = Registries::new(RegistriesOptions {
         endpoints: common.registry_endpoint.iter().cloned().collect(),
-        credentials: credentials(&common.registry_credentials),
+        credentials: credentials(&common.registry_credentials).with_helpers(),
+        secrets: secrets.clone(),
         user_agent: concat!("promote/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..RegistriesOptions::default()
     })
     .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    let secrets =
-        common.secrets.clone().or_else(|| Some(folder("XDG_CONFIG_HOME", ".config").join("promote/secrets")));
     let metrics = Metrics::new().map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
     let snapshot = mirror.refresh().await?;
     if let Some(problem) = &snapshot.config_problem {
         return Err(Failure::new(Exit::Usage, problem.clone()));
     }
-    let config = &snapshot.config;
-    registries.set_insecure(
-        config
-            .registries
-            .iter()
-            .filter(|(_, options)| options.insecure)
-            .map(|(host, _)| host.clone())
-            .collect(),
-    );
+    registries.configure(&snapshot.config.registries);
     let context = Context {
         mirror,
         registries,

@@ -79,8 +79,16 @@ fn registries(value: &Value<'_>, findings: &mut Findings) -> BTreeMap<RegistryHo
         let Some(fields) = entry.value.fields(&REGISTRY, findings) else { continue };
         let insecure =
             fields.get("insecure").and_then(|insecure| insecure.boolean(findings)).unwrap_or(false);
+        let ca_value = fields.get("ca");
+        let ca = ca_value.as_ref().and_then(|ca| ca.legal(names::secret, findings));
+        if let (true, Some(ca)) = (insecure, &ca_value) {
+            ca.problem(
+                findings,
+                "of no use with `insecure: true`, which is plain HTTP; remove one of the two",
+            );
+        }
         if let Some(host) = host
-            && registries.insert(host, RegistryOptions { insecure }).is_some()
+            && registries.insert(host, RegistryOptions { insecure, ca }).is_some()
         {
             entry.key.problem(findings, "named twice, in other letter case; remove one of the two");
         }

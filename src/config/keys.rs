@@ -14,7 +14,7 @@ pub(super) const ROOT: Keys = Keys {
 };
 pub(super) const GIT: Keys = Keys { supported: &["branch", "author"], not_yet: &["message", "signing"] };
 pub(super) const AUTHOR: Keys = Keys { supported: &["name", "email"], not_yet: &[] };
-pub(super) const REGISTRY: Keys = Keys { supported: &["insecure"], not_yet: &["ca"] };
+pub(super) const REGISTRY: Keys = Keys { supported: &["insecure", "ca"], not_yet: &[] };
 pub(super) const ENVIRONMENT: Keys = Keys {
     supported: &["registry", "cluster", "deploy", "update", "publish", "verify", "after"],
     not_yet: &["gates"],

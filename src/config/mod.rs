@@ -68,10 +68,12 @@ pub struct Author {
 }
 
 /// How a registry is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegistryOptions {
     /// Plain HTTP.
     pub insecure: bool,
+    /// The only CA that its certificate may come from, among the secrets; then HTTPS on loopback, too.
+    pub ca: Option<SecretName>,
 }
 
 /// A place where versions run.

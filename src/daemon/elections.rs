@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::promotion::{self, Plan, Promotion, Wish};
 use crate::config::Update;
 use crate::discover::TagList;
+use crate::discover::feed::{Look, Targets};
 use crate::edit::Written;
 use crate::elect::{self, Candidates, Choice, Known, Standing};
 use crate::model::{AppName, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag};
@@ -12,6 +13,9 @@ use crate::publish::{Change, Desired, Move, Snapshot};
 
 /// An app in an environment.
 pub type Place = (AppName, EnvironmentName);
+
+/// The digests that stand in Git with a tag.
+pub type StandingTags = BTreeMap<Repository, BTreeMap<Tag, BTreeSet<Digest>>>;
 
 /// What elections are held over.
 pub struct World<'a> {
@@ -45,9 +49,9 @@ impl World<'_> {
         self.served.is_empty() || self.served.contains(environment)
     }
 
-    /// The repositories whose tags matter, with the shortest interval that is asked for.
-    pub fn targets(&self) -> crate::discover::feed::Targets {
-        let mut targets = BTreeMap::new();
+    /// The repositories whose tags matter, with the shortest interval that is asked for and the tags that stand in Git.
+    pub fn targets(&self, standing: &StandingTags) -> Targets {
+        let mut targets = Targets::new();
         let config = &self.snapshot.config;
         for (name, environment) in &config.environments {
             if !self.serves(name) || !environment.after.is_empty() || environment.update != Update::Auto {
@@ -57,13 +61,37 @@ impl World<'_> {
                 for (image, policy) in &settings.images {
                     if let Some(repository) = config.repository(name, app, image) {
                         let interval = config.interval_of(policy);
-                        let shortest = targets.entry(repository).or_insert(interval);
-                        *shortest = interval.min(*shortest);
+                        let look = targets.entry(repository).or_insert_with(|| Look::every(interval));
+                        look.interval = interval.min(look.interval);
                     }
                 }
             }
         }
+        for (repository, look) in &mut targets {
+            if let Some(tags) = standing.get(repository) {
+                look.watched.extend(tags.keys().cloned());
+            }
+        }
         targets
+    }
+
+    /// What stands in Git with a tag, by repository.
+    pub fn standing(&self) -> StandingTags {
+        let mut found = StandingTags::new();
+        for ((app, environment), desired) in &self.snapshot.desired {
+            if !self.serves(environment) {
+                continue;
+            }
+            for (image, written) in &desired.images {
+                if let (Some(tag), Some(digest)) = (&written.new_tag, &written.digest)
+                    && let Some(repository) = self.snapshot.config.repository(environment, app, image)
+                {
+                    let tags = found.entry(repository).or_default();
+                    tags.entry(tag.clone()).or_default().insert(digest.clone());
+                }
+            }
+        }
+        found
     }
 
     /// Holds all elections.

@@ -1,9 +1,10 @@
 //! What is worth telling: one struct per event, which emits its log line and its metrics together.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::discover::{RegistryEvent, feed::Sighting};
-use crate::model::{AppName, EnvironmentName, Verdict};
+use crate::model::{AppName, Digest, EnvironmentName, Repository, Tag, Verdict};
 use crate::publish::{Change, version};
 use crate::rollout::{Decision, Phase};
 
@@ -57,6 +58,40 @@ impl Event for Scanned<'_> {
         };
         metrics.scans.with_label_values(&[sighting.repository.host().as_str(), result]).inc();
         metrics.stage_seconds.with_label_values(&["scan"]).observe(sighting.took.as_secs_f64());
+    }
+}
+
+/// A tag that stands in Git was pushed again with other content, which no policy follows.
+pub struct TagMoved<'a> {
+    /// Where it is.
+    pub repository: &'a Repository,
+    /// The tag.
+    pub tag: &'a Tag,
+    /// What stands in Git.
+    pub committed: &'a Digest,
+    /// What the registry has now.
+    pub found: &'a Digest,
+}
+
+impl fmt::Display for TagMoved<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { committed, found, .. } = self;
+        write!(
+            f,
+            "pushed again with other content: {committed} stands in Git and stays, the registry now has {found}; \
+             push it under a new tag to have it elected"
+        )
+    }
+}
+
+impl Event for TagMoved<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self { repository, tag, committed, found } = self;
+        metrics.tag_mutations.with_label_values(&[repository.host().as_str()]).inc();
+        tracing::warn!(
+            %repository, %tag, %committed, %found,
+            "a tag was pushed again with other content; what stands in Git stays"
+        );
     }
 }
 

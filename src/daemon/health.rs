@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// The state of every part, by name: `config`, `git`, `registry HOST`, `cluster NAME`, `app NAME in ENVIRONMENT`.
+/// The state of every part, by name: `config`, `git`, `registry HOST`, `cluster NAME`, `app NAME in ENVIRONMENT`,
+/// `repository NAME`, `tag REPOSITORY:TAG`.
 #[derive(Debug, Default)]
 pub struct Health {
     parts: Mutex<BTreeMap<String, Part>>,
@@ -42,6 +43,12 @@ impl Health {
     /// Sets how something is that people must know and that does not make the process unready.
     pub fn tell(&self, part: &str, problem: Option<String>) {
         self.put(part, problem, false);
+    }
+
+    /// The same, of something that the log has told already.
+    pub fn note(&self, part: &str, problem: String) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.insert(part.to_owned(), Part { problem: Some(problem), needed: false });
     }
 
     fn put(&self, part: &str, problem: Option<String>, needed: bool) {

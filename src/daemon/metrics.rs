@@ -19,6 +19,7 @@ pub struct Metrics {
     pub registry_backoff: GaugeVec,
     pub registry_quota: IntGaugeVec,
     pub outbound_blocked: IntCounterVec,
+    pub tag_mutations: IntCounterVec,
     pub commits: IntCounterVec,
     pub push_retries: IntCounter,
     pub rollouts: IntCounterVec,
@@ -88,6 +89,11 @@ impl Metrics {
                 "outbound_blocked_total",
                 "Addresses named by a registry that were not connected to.",
                 &["reason"],
+            )?,
+            tag_mutations: counter(
+                "tag_mutations_total",
+                "Tags that stand in Git and were pushed again with other content.",
+                &["registry"],
             )?,
             commits: counter(
                 "commits_total",

@@ -103,6 +103,7 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
     let registries = Registries::new(RegistriesOptions {
         endpoints: args.endpoints(),
         credentials: args::credentials(&args.registry_credentials),
+        secrets: args.secrets.clone(),
         observer: Arc::new(move |event: &RegistryEvent| event.emit(&counted)),
         ..RegistriesOptions::default()
     })

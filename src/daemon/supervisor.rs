@@ -13,14 +13,16 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::elections::{Intentions, Place, World};
+use super::elections::{Intentions, Place, StandingTags, World};
 use super::follow::{Shared, Subject};
 use super::gathering::Gathering;
 use super::promotion::Promotion;
 use crate::boundary;
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
-use crate::model::{CommitId, EnvironmentName, Exit, Image, RegistryHost, Repository, Tag, VerdictNote};
+use crate::model::{
+    CommitId, Digest, EnvironmentName, Exit, Image, RegistryHost, Repository, Tag, VerdictNote,
+};
 use crate::publish::{Change, Outcome, PublishError, Published, Snapshot};
 use crate::rollout::Decision;
 use crate::transfer;
@@ -61,6 +63,9 @@ pub struct Supervisor {
     tags: HashMap<Repository, TagList>,
     first_seen: HashMap<(Repository, Tag), Timestamp>,
     digests: HashMap<(Repository, Tag), Known>,
+    standing: StandingTags,
+    /// Tags that were pushed again with other content than stands in Git, and the content that was told.
+    moved: BTreeMap<(Repository, Tag), Digest>,
     resolving: BTreeSet<(Repository, Tag)>,
     /// Tags that are listed and have no digest: how often they were asked for, and when they are again.
     absent: HashMap<(Repository, Tag), (u32, Instant)>,
@@ -101,6 +106,8 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         tags: HashMap::new(),
         first_seen: HashMap::new(),
         digests: HashMap::new(),
+        standing: StandingTags::new(),
+        moved: BTreeMap::new(),
         resolving: BTreeSet::new(),
         absent: HashMap::new(),
         overtaken: BTreeMap::new(),
@@ -126,6 +133,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         refreshing: false,
     };
     supervisor.adopt_config();
+    supervisor.adopt_targets();
     supervisor.proceed();
     let mut snapshots = supervisor.context.mirror.snapshots();
     let mut poll = Instant::now() + supervisor.snapshot.config.interval;
@@ -207,20 +215,20 @@ impl Supervisor {
     /// Takes over what a new configuration asks for.
     fn adopt_config(&mut self) {
         let config = &self.snapshot.config;
-        let insecure = config
-            .registries
-            .iter()
-            .filter(|(_, options)| options.insecure)
-            .map(|(host, _)| host.clone())
-            .collect();
-        self.context.registries.set_insecure(insecure);
+        self.context.registries.configure(&config.registries);
         let problem = self.snapshot.config_problem.clone();
         self.context.metrics.config_valid.set(i64::from(problem.is_none()));
         if problem.is_some() {
             self.end(Exit::Usage);
         }
         self.context.health.set("config", problem);
-        let targets = self.world().targets();
+    }
+
+    /// Lets the feeds look at what the configuration and the overlays name now.
+    fn adopt_targets(&mut self) {
+        self.standing = self.world().standing();
+        let targets = self.world().targets(&self.standing);
+        self.unseen.retain(|repository| targets.contains_key(repository));
         let hosts: BTreeSet<RegistryHost> =
             targets.keys().map(|repository| repository.host().clone()).collect();
         if *self.targets.borrow() != targets {
@@ -285,6 +293,8 @@ impl Supervisor {
         if reconfigured {
             self.adopt_config();
         }
+        self.adopt_targets();
+        self.forget_moved();
         self.proceed();
     }
 

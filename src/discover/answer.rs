@@ -1,10 +1,11 @@
 //! What an answer says when it is not the hoped-for one, and bodies that can't grow without bound.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::DiscoverError;
@@ -12,23 +13,42 @@ use super::RegistryEvent;
 use super::connection::Connections;
 use super::egress::NotPublic;
 use super::host::Host;
+use super::quota::Quota;
 use crate::model::{RegistryHost, printable};
 
 /// As much of an error's body as is worth reading, and as long.
 const ERROR_BODY_LIMIT: usize = 8 * 1024;
 const ERROR_BODY_DEADLINE: Duration = Duration::from_secs(5);
 
+/// What is larger waits until few others are, so that many large answers can't fill the memory together.
+const SMALL: usize = 1024 * 1024;
+
+/// What one question holds in memory.
+pub(crate) struct Turn<'a> {
+    large: &'a Semaphore,
+    permit: Option<SemaphorePermit<'a>>,
+    kept: usize,
+}
+
+impl Turn<'_> {
+    async fn keep(&mut self, length: usize) {
+        self.kept += length;
+        if self.kept > SMALL && self.permit.is_none() {
+            self.permit = self.large.acquire().await.ok();
+        }
+    }
+}
+
 impl Connections {
     /// Reports one answer to the observer.
-    pub(crate) fn saw(&self, registry: &RegistryHost, method: &str, response: &Response) {
+    pub(crate) fn saw(&self, host: &Host, method: &str, response: &Response) {
         let code = response.status().as_u16();
-        let (registry, method) = (registry.clone(), method.to_owned());
-        let remaining = response
-            .headers()
-            .get("ratelimit-remaining")
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next()?.trim().parse().ok());
-        if let Some(remaining) = remaining {
+        let (registry, method) = (host.name.clone(), method.to_owned());
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let quota = Quota::read(header("ratelimit-remaining"), header("ratelimit-limit"), Instant::now());
+        if let Some(quota) = quota {
+            let remaining = quota.remaining;
+            host.grants(quota);
             (self.observer)(&RegistryEvent::Quota { registry: registry.clone(), remaining });
         }
         (self.observer)(&RegistryEvent::Request { registry, method, code });
@@ -36,8 +56,11 @@ impl Connections {
 
     /// Starts a pause for this host as 429 or 503 demand.
     pub(crate) fn pause(&self, host: &Host, what: &str, response: &Response) -> DiscoverError {
-        let until = host.pause(response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()));
-        (self.observer)(&RegistryEvent::Backoff { registry: host.name.clone(), until });
+        let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let (until, is_news) = host.pause(asked);
+        if is_news {
+            (self.observer)(&RegistryEvent::Backoff { registry: host.name.clone(), until });
+        }
         let status = response.status().as_u16();
         DiscoverError::RateLimited { registry: host.name.clone(), what: what.to_owned(), status, until }
     }
@@ -75,7 +98,7 @@ impl Connections {
     pub(crate) async fn unauthorized(&self, host: &Host, what: &str, response: Response) -> DiscoverError {
         let registry = host.name.clone();
         let words = words(response).await;
-        match self.credentials.for_host(&registry) {
+        match self.login(host).await {
             Err(error) => error,
             Ok(Some(_)) => DiscoverError::Unauthorized { registry, what: what.to_owned(), reason: words },
             Ok(None) => DiscoverError::Unauthorized {
@@ -107,8 +130,25 @@ impl Connections {
         &self,
         registry: &RegistryHost,
         what: &str,
+        response: Response,
+        limit: usize,
+    ) -> Result<Bytes, DiscoverError> {
+        self.body_in_turn(registry, what, response, limit, &mut self.turn()).await
+    }
+
+    /// A turn of what may grow large.
+    pub(crate) fn turn(&self) -> Turn<'_> {
+        Turn { large: &self.large, permit: None, kept: 0 }
+    }
+
+    /// Reads a body of at most `limit` bytes, as one of several that are held together.
+    pub(crate) async fn body_in_turn(
+        &self,
+        registry: &RegistryHost,
+        what: &str,
         mut response: Response,
         limit: usize,
+        turn: &mut Turn<'_>,
     ) -> Result<Bytes, DiscoverError> {
         let too_big = || DiscoverError::Garbage {
             registry: registry.clone(),
@@ -127,15 +167,27 @@ impl Connections {
             if body.len() + chunk.len() > limit {
                 return Err(too_big());
             }
+            turn.keep(chunk.len()).await;
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
     }
 }
 
-/// Status and the registry's own words (OCI error format), or the start of its body.
-async fn words(mut response: Response) -> String {
-    let status = response.status();
+/// Whether an answer with 400 says that the token has expired, as Amazon ECR's public registry does; with the answer to go
+/// on with, of which only as much is left as was worth reading.
+pub(crate) async fn speaks_of_token(mut response: Response) -> (Response, bool) {
+    let body = start(&mut response).await;
+    let text = String::from_utf8_lossy(&body).to_ascii_lowercase();
+    let expired = text.contains("token") && (text.contains("expired") || text.contains("not authorized"));
+    let mut read = http::Response::new(body);
+    *read.status_mut() = response.status();
+    *read.headers_mut() = response.headers().clone();
+    (read.into(), expired)
+}
+
+/// The start of a body.
+async fn start(response: &mut Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Ok(Some(chunk))) = tokio::time::timeout(ERROR_BODY_DEADLINE, response.chunk()).await {
         body.extend_from_slice(&chunk);
@@ -144,6 +196,13 @@ async fn words(mut response: Response) -> String {
         }
     }
     body.truncate(ERROR_BODY_LIMIT);
+    body
+}
+
+/// Status and the registry's own words (OCI error format), or the start of its body.
+async fn words(mut response: Response) -> String {
+    let status = response.status();
+    let body = start(&mut response).await;
     let parsed: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
     let told = parsed.as_ref().and_then(|value| {
         let error = value.get("errors")?.get(0)?;

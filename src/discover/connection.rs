@@ -1,21 +1,29 @@
 //! One request to a registry: credentials, redirects, pauses. All requests of the product to registries pass here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Client, Method, Response, StatusCode};
+use tokio::sync::Semaphore;
 
 use super::RegistriesOptions;
+use super::answer;
+use super::ca::Private;
 use super::challenge::{self, Challenge};
+use super::ecr::Passwords;
 use super::egress::{PublicOnly, Way};
 use super::host::{Host, lock};
 use super::request::{Access, Payload, Request, Target};
 use super::route::{Endpoint, build, client_builder};
 use super::{Credentials, DiscoverError, Observer};
+use crate::config::RegistryOptions;
 use crate::model::RegistryHost;
 
 const REDIRECT_LIMIT: usize = 5;
+/// How many large answers are held in memory at the same time.
+const LARGE_AT_ONCE: usize = 2;
 
 /// HTTP clients and what was learned about each host.
 pub(crate) struct Connections {
@@ -23,10 +31,16 @@ pub(crate) struct Connections {
     pub(crate) guarded: Client,
     pub(crate) user_agent: String,
     pub(crate) endpoints: RwLock<BTreeMap<RegistryHost, Arc<Endpoint>>>,
-    pub(crate) insecure: RwLock<BTreeSet<RegistryHost>>,
+    pub(crate) manners: RwLock<BTreeMap<RegistryHost, RegistryOptions>>,
+    /// The folder of the files that hold private CAs.
+    pub(crate) secrets: Option<PathBuf>,
+    pub(crate) private: Mutex<BTreeMap<RegistryHost, Private>>,
     hosts: Mutex<BTreeMap<RegistryHost, Arc<Host>>>,
     pub(crate) credentials: Credentials,
+    pub(crate) passwords: Passwords,
     pub(crate) observer: Observer,
+    /// Held by answers that take much memory.
+    pub(crate) large: Semaphore,
 }
 
 impl Connections {
@@ -35,12 +49,16 @@ impl Connections {
         let connections = Self {
             client: build(builder())?,
             guarded: build(builder().dns_resolver(Arc::new(PublicOnly)))?,
+            passwords: Passwords::new(options.aws, &options.user_agent)?,
             user_agent: options.user_agent.clone(),
             endpoints: RwLock::default(),
-            insecure: RwLock::new(options.insecure),
+            manners: RwLock::default(),
+            secrets: options.secrets,
+            private: Mutex::default(),
             hosts: Mutex::default(),
             credentials: options.credentials,
             observer: options.observer,
+            large: Semaphore::new(LARGE_AT_ONCE),
         };
         for (host, address) in options.endpoints {
             connections.set_endpoint(host, &address)?;
@@ -48,13 +66,13 @@ impl Connections {
         Ok(connections)
     }
 
-    pub(crate) fn set_insecure(&self, insecure: BTreeSet<RegistryHost>) {
-        let mut current = write(&self.insecure);
+    pub(crate) fn configure(&self, manners: &BTreeMap<RegistryHost, RegistryOptions>) {
+        let mut current = write(&self.manners);
         // A token learned over TLS must not be shown in clear.
-        for changed in current.symmetric_difference(&insecure) {
-            lock(&self.hosts).remove(changed);
-        }
-        *current = insecure;
+        let mut hosts = lock(&self.hosts);
+        hosts.retain(|host, _| current.get(host) == manners.get(host));
+        lock(&self.private).retain(|host, _| manners.get(host).is_some_and(|manner| manner.ca.is_some()));
+        current.clone_from(manners);
     }
 
     pub(crate) fn host(&self, name: &RegistryHost) -> Arc<Host> {
@@ -121,9 +139,12 @@ impl Connections {
                 .await
                 .map_err(|error| self.unreachable(registry, &url, request.what, error))?;
             let status = response.status();
-            self.saw(registry, request.method.as_str(), &response);
-            let unauthorized = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-            if unauthorized {
+            self.saw(&host, request.method.as_str(), &response);
+            let (response, expired) = match status {
+                StatusCode::BAD_REQUEST if authorization.is_some() => answer::speaks_of_token(response).await,
+                _ => (response, false),
+            };
+            if expired || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
                 // A stream can't be sent again, but the refused token is forgotten for the next attempt.
                 let learned = way == Way::Registry
                     && !refreshed
@@ -192,7 +213,7 @@ impl Connections {
             None => false,
         };
         let basic = matches!(*lock(&host.challenge), Some(Challenge::Basic));
-        if basic && used.is_none() && !matches!(self.credentials.for_host(&host.name), Ok(Some(_))) {
+        if basic && used.is_none() && !matches!(self.has_login(host).await, Ok(true)) {
             return false;
         }
         // An expired token is refused with 401, by ECR with 403.

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use base64::Engine as _;
 use serde::Deserialize;
 
-use super::DiscoverError;
+use super::{DiscoverError, helper};
 use crate::model::RegistryHost;
 
 /// No real file comes near; a bigger one is a mistake.
@@ -43,7 +43,19 @@ impl fmt::Debug for Login {
 /// Docker `config.json` files, read again when they change; the first file that knows a host decides.
 pub struct Credentials {
     files: Vec<PathBuf>,
+    runs_helpers: bool,
     read: Mutex<State>,
+    /// What helpers gave, for as long as the files stay as they are.
+    helped: tokio::sync::Mutex<(u64, BTreeMap<String, Option<Login>>)>,
+}
+
+/// A docker credential helper, and by which name it knows a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Helper {
+    /// What follows `docker-credential-` in the program's name.
+    pub(super) name: String,
+    /// What it is asked for.
+    pub(super) server: String,
 }
 
 impl fmt::Debug for Credentials {
@@ -66,18 +78,59 @@ struct Read {
 #[derive(Default)]
 struct Hosts {
     logins: BTreeMap<String, Login>,
-    helpers: Vec<String>,
+    helpers: BTreeMap<String, Helper>,
+    /// The helper of hosts that the file does not mention.
+    store: Option<String>,
 }
 
 impl Credentials {
     /// Takes the files in order; one that does not exist counts as empty until it does.
     pub fn new(files: Vec<PathBuf>) -> Self {
-        Self { files, read: Mutex::default() }
+        Self { files, runs_helpers: false, read: Mutex::default(), helped: tokio::sync::Mutex::default() }
+    }
+
+    /// Allows [`Credentials::login`] to run the credential helpers that the files name.
+    #[must_use]
+    pub fn with_helpers(self) -> Self {
+        Self { runs_helpers: true, ..self }
+    }
+
+    /// The login for a registry, from a file or from the helper that the file names if that is allowed.
+    pub(super) async fn login(&self, host: &RegistryHost) -> Result<Option<Login>, DiscoverError> {
+        let found = self.for_host(host);
+        if !self.runs_helpers || !matches!(found, Ok(None) | Err(DiscoverError::HelperNotRun { .. })) {
+            return found;
+        }
+        let Some(helper) = self.helper_of(host) else { return found };
+        let generation = self.generation();
+        let mut helped = self.helped.lock().await;
+        if helped.0 != generation {
+            *helped = (generation, BTreeMap::new());
+        }
+        if let Some(login) = helped.1.get(&helper.server) {
+            return Ok(login.clone());
+        }
+        let login = helper::run(&helper)
+            .await
+            .map_err(|reason| DiscoverError::HelperFailed { registry: host.clone(), reason })?;
+        helped.1.insert(helper.server, login.clone());
+        Ok(login)
+    }
+
+    fn helper_of(&self, host: &RegistryHost) -> Option<Helper> {
+        let state = self.fresh();
+        let key = key_of(host.as_str());
+        state.files.iter().find_map(|read| {
+            let hosts = read.content.as_ref().ok()?;
+            let server = if key == HUB_KEY { "https://index.docker.io/v1/".to_owned() } else { key.clone() };
+            let stored = || hosts.store.clone().map(|name| Helper { name, server });
+            hosts.helpers.get(&key).cloned().or_else(stored)
+        })
     }
 
     /// The login for a registry, `None` where no file knows it.
     ///
-    /// Credential helpers are never run: [`DiscoverError::HelperNotRun`] where one holds this host's credentials.
+    /// No helper is run: [`DiscoverError::HelperNotRun`] where one holds this host's credentials.
     pub fn for_host(&self, host: &RegistryHost) -> Result<Option<Login>, DiscoverError> {
         let state = self.fresh();
         let key = key_of(host.as_str());
@@ -89,7 +142,7 @@ impl Credentials {
             if let Some(login) = hosts.logins.get(&key) {
                 return Ok(Some(login.clone()));
             }
-            if hosts.helpers.contains(&key) {
+            if hosts.helpers.contains_key(&key) {
                 return Err(DiscoverError::HelperNotRun { registry: host.clone(), file: file.clone() });
             }
         }
@@ -162,7 +215,11 @@ fn parse(bytes: &[u8]) -> Result<Hosts, String> {
     // serde's own words can quote the value at fault, which may be a secret.
     let file: File = serde_json::from_slice(bytes)
         .map_err(|error| format!("it is not valid at line {}, column {}", error.line(), error.column()))?;
-    let mut hosts = Hosts::default();
+    let legal = |name: &String| {
+        (1..=100).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let mut hosts = Hosts { store: file.store.filter(legal), ..Hosts::default() };
     for (name, entry) in file.auths.unwrap_or_default() {
         let key = key_of(&name);
         match login(entry)
@@ -172,12 +229,17 @@ fn parse(bytes: &[u8]) -> Result<Hosts, String> {
                 hosts.logins.entry(key).or_insert(login);
             }
             // An empty entry says that the helper of `credsStore` keeps it.
-            None if file.store.as_ref().is_some_and(|store| !store.is_empty()) => hosts.helpers.push(key),
-            None => {}
+            None => {
+                if let Some(store) = hosts.store.clone() {
+                    hosts.helpers.insert(key, Helper { name: store, server: name });
+                }
+            }
         }
     }
-    for name in file.helpers.unwrap_or_default().into_keys() {
-        hosts.helpers.push(key_of(&name));
+    for (server, name) in file.helpers.unwrap_or_default() {
+        if legal(&name) {
+            hosts.helpers.insert(key_of(&server), Helper { name, server });
+        }
     }
     Ok(hosts)
 }

@@ -103,6 +103,34 @@ pub enum DiscoverError {
         /// The file that names the helper.
         file: PathBuf,
     },
+    /// A credential helper of the person's did not give an answer.
+    #[error(
+        "no credentials for {registry} from {reason}; try it by hand: echo {registry} | docker-credential-… get"
+    )]
+    HelperFailed {
+        /// The registry.
+        registry: RegistryHost,
+        /// The program, and what became of it.
+        reason: String,
+    },
+    /// A registry of ECR wants a password, and AWS gave none.
+    #[error(
+        "no password for {registry}: {reason}; give this process an AWS identity with ecr:GetAuthorizationToken, or put an `auth` entry for {registry} into a --registry-credentials file"
+    )]
+    NoEcrPassword {
+        /// The registry.
+        registry: RegistryHost,
+        /// The steps that were tried, or what AWS answered.
+        reason: String,
+    },
+    /// The private CA of a registry can't be used.
+    #[error("can't use the private CA of {registry}: {reason}")]
+    Ca {
+        /// The registry whose `ca` it is.
+        registry: RegistryHost,
+        /// The file, what is wrong with it, and what to do.
+        reason: String,
+    },
     /// The HTTP client, or a way given by `--registry-endpoint`, can't be set up.
     #[error("can't set up connections to registries: {reason}")]
     Setup {
@@ -122,8 +150,11 @@ impl DiscoverError {
             Self::NotFound { .. } => "not_found",
             Self::Garbage { .. } => "garbage",
             Self::Blocked { .. } => "blocked",
-            Self::Credentials { .. } | Self::HelperNotRun { .. } => "credentials",
-            Self::Setup { .. } => "setup",
+            Self::Credentials { .. }
+            | Self::HelperNotRun { .. }
+            | Self::HelperFailed { .. }
+            | Self::NoEcrPassword { .. } => "credentials",
+            Self::Ca { .. } | Self::Setup { .. } => "setup",
         }
     }
 

@@ -1,23 +1,57 @@
 //! The feed of one registry: which repositories to look at, when, and what was seen.
 //!
 //! All repositories of a registry that are due are asked together, so that what was pushed together is elected
-//! together. A repository that answers slowly delays nobody: it is left out of the next passes until it has answered.
+//! together. A repository that answers slowly delays nobody: it is left out of the next passes until it has answered, and
+//! is asked in a lane of its own from then on.
+//!
+//! A list of tags does not tell that a tag was pushed again with other content; only its digest does, which costs a
+//! request (HEAD) per tag. So that a pass stays at one request per repository, the tags that stand in Git are asked for
+//! at the first look, when the list has changed, and else once in ten to twenty looks, at most every five minutes. The
+//! repositories do so at different times. A tag that a policy follows is asked for at every look.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{DiscoverError, Registries, TagList};
-use crate::model::{RegistryHost, Repository};
+use super::{DiscoverError, Named, Registries, TagList};
+use crate::model::{Digest, RegistryHost, Repository, Tag};
 
-/// How many repositories of one registry are asked at the same time.
+/// How many repositories of one registry are asked at the same time …
 const AT_ONCE: usize = 16;
+/// … and besides, how many of those that take long or did so the last time.
+const SLOW_AT_ONCE: usize = 16;
+/// A look that takes longer is a slow one.
+const SLOW: Duration = Duration::from_secs(3);
 
-/// The repositories to look at, and how often.
-pub type Targets = BTreeMap<Repository, Duration>;
+/// Between two questions for the digests of tags that stand in Git lie at least this many looks …
+const WATCHED_LOOKS: u32 = 10;
+/// … and at least this time.
+const WATCHED_AFTER: Duration = Duration::from_mins(5);
+
+/// The repositories to look at, and how.
+pub type Targets = BTreeMap<Repository, Look>;
+
+/// How a repository is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// How often its tags are listed.
+    pub interval: Duration,
+    /// Tags that stand in Git: that they were pushed again is to be told, soon but not at once.
+    pub watched: BTreeSet<Tag>,
+    /// Tags whose digest a policy follows: asked for at every look.
+    pub followed: BTreeSet<Tag>,
+}
+
+impl Look {
+    /// Looks at the list alone.
+    pub fn every(interval: Duration) -> Self {
+        Self { interval, watched: BTreeSet::new(), followed: BTreeSet::new() }
+    }
+}
 
 /// What one look at a repository showed.
 #[derive(Debug)]
@@ -26,6 +60,8 @@ pub struct Sighting {
     pub repository: Repository,
     /// Its complete list of tags.
     pub result: Result<TagList, DiscoverError>,
+    /// What the watched and followed tags name now, as far as they were asked for and are there.
+    pub digests: BTreeMap<Tag, Digest>,
     /// How long the registry took.
     pub took: Duration,
     /// How many looks of the same pass have not come back yet.
@@ -37,6 +73,51 @@ pub struct Sighting {
 struct Track {
     due: Option<Instant>,
     known: Option<TagList>,
+    /// What single tags named when they were last asked for.
+    named: BTreeMap<Tag, Named>,
+    /// When the watched tags are asked for if nothing else happens.
+    watch: Option<Instant>,
+    /// Whether the last look was a slow one.
+    slow: bool,
+}
+
+/// The repositories that wait for their look, and those that are looked at. First due, first asked: where a pass takes
+/// longer than the interval, each repository still has its turn.
+#[derive(Default)]
+struct Lanes {
+    quick: VecDeque<Repository>,
+    slow: VecDeque<Repository>,
+    /// When each look began, and whether it counts as slow.
+    running: BTreeMap<Repository, (Instant, bool)>,
+}
+
+impl Lanes {
+    /// The next repository to look at, if there is room for it.
+    fn start(&mut self, now: Instant) -> Option<Repository> {
+        let mut slow = self.running.values().filter(|(_, slow)| *slow).count();
+        for (began, is_slow) in self.running.values_mut() {
+            if !*is_slow && slow < SLOW_AT_ONCE && *began + SLOW <= now {
+                *is_slow = true;
+                slow += 1;
+            }
+        }
+        let quick = self.running.len() - slow;
+        let (next, is_slow) = if quick < AT_ONCE && !self.quick.is_empty() {
+            (self.quick.pop_front()?, false)
+        } else if slow < SLOW_AT_ONCE {
+            (self.slow.pop_front()?, true)
+        } else {
+            return None;
+        };
+        self.running.insert(next.clone(), (now, is_slow));
+        Some(next)
+    }
+
+    /// When there may be room again without any look having ended.
+    fn room(&self) -> Option<Instant> {
+        let began = self.running.values().filter(|(_, slow)| !*slow).map(|(began, _)| *began).min();
+        began.filter(|_| !self.quick.is_empty()).map(|began| began + SLOW)
+    }
 }
 
 /// Looks at the targets of `host` until nobody listens to `sightings` any more.
@@ -50,10 +131,11 @@ pub async fn run(
     once: bool,
 ) {
     let mut tracks: BTreeMap<Repository, Track> = BTreeMap::new();
-    // First due, first asked: where a pass takes longer than the interval, each repository still has its turn.
-    let mut queue: VecDeque<Repository> = VecDeque::new();
+    let mut lanes = Lanes::default();
     let mut asked: BTreeSet<Repository> = BTreeSet::new();
     let mut looks = JoinSet::new();
+    let mut last: Option<Instant> = None;
+    let seed = RandomState::new();
     let mut wanted = ours(&targets.borrow_and_update(), &host);
     // All repositories are gone through when one is due, and not for each answer.
     let mut next = Some(Instant::now());
@@ -61,7 +143,7 @@ pub async fn run(
         let now = Instant::now();
         if next.is_some_and(|next| next <= now) {
             next = None;
-            for (repository, interval) in &wanted {
+            for (repository, Look { interval, .. }) in &wanted {
                 let track = tracks.entry(repository.clone()).or_default();
                 let due = track.due.is_none_or(|due| due <= now && !once);
                 if due && !asked.contains(repository) {
@@ -69,7 +151,8 @@ pub async fn run(
                     let from = track.due.filter(|due| *due + *interval > now).unwrap_or(now);
                     track.due = Some(from + *interval);
                     asked.insert(repository.clone());
-                    queue.push_back(repository.clone());
+                    let lane = if track.slow { &mut lanes.slow } else { &mut lanes.quick };
+                    lane.push_back(repository.clone());
                 }
                 if !once {
                     // What is still being asked is looked at again when its answer has come.
@@ -77,28 +160,51 @@ pub async fn run(
                 }
             }
         }
-        while looks.len() < AT_ONCE
-            && let Some(repository) = queue.pop_front()
-        {
-            let known = tracks.get(&repository).and_then(|track| track.known.clone());
-            let registries = registries.clone();
-            looks.spawn(async move {
-                let began = Instant::now();
-                let result = registries.tags(&repository, known.as_ref()).await;
-                (repository, result, began.elapsed())
-            });
+        // A registry that grants little more is asked one question after the other, with pauses.
+        let mut free = None;
+        loop {
+            if let Some(spacing) = registries.spacing(&host) {
+                free = last.map(|last| last + spacing).filter(|free| *free > now);
+                if free.is_some() || !lanes.running.is_empty() {
+                    break;
+                }
+            }
+            let Some(repository) = lanes.start(now) else { break };
+            let Some(look) = wanted.get(&repository).cloned() else {
+                lanes.running.remove(&repository);
+                asked.remove(&repository);
+                continue;
+            };
+            last = Some(now);
+            let (known, named, watch) = match tracks.get(&repository) {
+                Some(track) => (track.known.clone(), track.named.clone(), track.watch),
+                None => Default::default(),
+            };
+            looks.spawn(self::look(registries.clone(), repository, look, known, named, watch));
         }
+        let room = earlier(free, lanes.room().filter(|room| *room > now));
         tokio::select! {
             Some(look) = looks.join_next() => {
-                let Ok((repository, result, took)) = look else { continue };
+                let Ok(Looked { repository, result, named, watched, took }) = look else { continue };
                 asked.remove(&repository);
+                lanes.running.remove(&repository);
+                let digests = named.iter().map(|(tag, named)| (tag.clone(), named.digest.clone())).collect();
                 if let Some(track) = tracks.get_mut(&repository) {
+                    track.slow = took >= SLOW;
                     if let Ok(list) = &result {
                         track.known = Some(list.clone());
+                        track.named.extend(named);
+                    }
+                    if let Some(look) = wanted.get(&repository) {
+                        track.named.retain(|tag, _| look.watched.contains(tag) || look.followed.contains(tag));
+                        if watched {
+                            let wait = watch_again(look.interval, seed.hash_one(&repository));
+                            track.watch = Some(Instant::now() + wait);
+                        }
                     }
                     next = earlier(next, track.due.filter(|_| !once));
                 }
-                let sighting = Sighting { repository, result, took, waiting: asked.len() };
+                let sighting = Sighting { repository, result, digests, took, waiting: asked.len() };
                 if sightings.send(sighting).await.is_err() {
                     return;
                 }
@@ -111,10 +217,68 @@ pub async fn run(
                 tracks.retain(|repository, _| wanted.contains_key(repository));
                 next = Some(Instant::now());
             }
-            () = until(next) => {}
+            () = until(earlier(next, room)) => {}
             () = sightings.closed() => return,
         }
     }
+}
+
+/// Looks at one repository.
+async fn look(
+    registries: Registries,
+    repository: Repository,
+    look: Look,
+    known: Option<TagList>,
+    mut named: BTreeMap<Tag, Named>,
+    watch: Option<Instant>,
+) -> Looked {
+    let began = Instant::now();
+    let result = registries.tags(&repository, known.as_ref()).await;
+    let mut watched = false;
+    if let Ok(list) = &result {
+        watched = !list.unchanged || watch.is_none_or(|watch| watch <= began);
+        let tags = look.followed.iter().chain(look.watched.iter().filter(|_| watched));
+        named = names(&registries, &repository, list, tags, &named).await;
+    } else {
+        named.clear();
+    }
+    Looked { repository, result, named, watched, took: began.elapsed() }
+}
+
+/// What one look brought.
+struct Looked {
+    repository: Repository,
+    result: Result<TagList, DiscoverError>,
+    named: BTreeMap<Tag, Named>,
+    watched: bool,
+    took: Duration,
+}
+
+/// Asks what listed tags name now. A tag that can't be asked for is left out: the list is good without it.
+async fn names(
+    registries: &Registries,
+    repository: &Repository,
+    list: &TagList,
+    tags: impl Iterator<Item = &Tag>,
+    known: &BTreeMap<Tag, Named>,
+) -> BTreeMap<Tag, Named> {
+    let mut found = BTreeMap::new();
+    for tag in tags {
+        if list.tags.binary_search(tag).is_ok()
+            && !found.contains_key(tag)
+            && let Ok(Some(named)) = registries.named(repository, tag, known.get(tag)).await
+        {
+            found.insert(tag.clone(), named);
+        }
+    }
+    found
+}
+
+/// How long the watched tags of a repository are left alone; `seed` differs between repositories.
+fn watch_again(interval: Duration, seed: u64) -> Duration {
+    let shortest = interval.saturating_mul(WATCHED_LOOKS).max(WATCHED_AFTER);
+    let share = u32::try_from(seed % 1000).unwrap_or(0);
+    shortest.saturating_add(shortest / 1000 * share)
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
@@ -132,6 +296,52 @@ fn ours(targets: &Targets, host: &RegistryHost) -> Targets {
     targets
         .iter()
         .filter(|(repository, _)| repository.host() == host)
-        .map(|(repository, interval)| (repository.clone(), *interval))
+        .map(|(repository, look)| (repository.clone(), look.clone()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn repository(number: usize) -> Repository {
+        Repository::new("localhost:1".parse().unwrap(), &format!("app-{number}")).unwrap()
+    }
+
+    #[test]
+    fn repositories_that_hang_take_no_room_from_those_that_answer() {
+        let now = Instant::now();
+        let mut lanes = Lanes { quick: (0..50).map(repository).collect(), ..Lanes::default() };
+        assert_eq!(std::iter::from_fn(|| lanes.start(now)).count(), AT_ONCE);
+        // None of them answers.
+        assert_eq!(lanes.room(), Some(now + SLOW));
+        let later = now + SLOW;
+        assert_eq!(std::iter::from_fn(|| lanes.start(later)).count(), AT_ONCE);
+        assert_eq!(lanes.running.len(), AT_ONCE + SLOW_AT_ONCE);
+        // In the next pass those that hung wait for each other alone.
+        let mut lanes = Lanes {
+            quick: (100..110).map(repository).collect(),
+            slow: (0..50).map(repository).collect(),
+            ..Lanes::default()
+        };
+        let first: Vec<_> = std::iter::from_fn(|| lanes.start(now)).collect();
+        assert_eq!(first.len(), 10 + SLOW_AT_ONCE);
+        assert!((100..110).map(repository).all(|repository| first.contains(&repository)));
+        lanes.quick.push_back(repository(200));
+        assert_eq!(lanes.start(now), Some(repository(200)));
+    }
+
+    #[test]
+    fn watched_tags_cost_at_most_a_tenth_of_the_looks_and_one_request_in_five_minutes() {
+        for (interval, shortest) in [(1, 300), (60, 600), (3600, 36_000)] {
+            let interval = Duration::from_secs(interval);
+            for seed in [0, 1, 999, u64::MAX] {
+                let wait = watch_again(interval, seed).as_secs();
+                assert!((shortest..=2 * shortest).contains(&wait), "{interval:?}: {wait} s");
+            }
+        }
+        let minute = Duration::from_mins(1);
+        assert_ne!(watch_again(minute, 1), watch_again(minute, 2), "all repositories at once");
+    }
 }

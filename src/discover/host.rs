@@ -4,25 +4,33 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::DiscoverError;
 use super::backoff;
 use super::challenge::Challenge;
+use super::ecr::Ecr;
+use super::quota::Quota;
 use super::token::Slot;
 use crate::model::RegistryHost;
+
+/// Ends of a pause that lie closer together than this are one.
+const SAME_PAUSE: Duration = Duration::from_secs(1);
 
 /// What was learned about one registry host.
 pub(crate) struct Host {
     pub(crate) name: RegistryHost,
+    /// Whose passwords come from AWS where no file has one.
+    pub(crate) ecr: Option<Ecr>,
     pub(crate) challenge: Mutex<Option<Challenge>>,
     /// Tokens by scope.
     pub(crate) slots: Mutex<BTreeMap<String, Arc<Slot>>>,
-    /// The largest page that this host grants, by place in the list of sizes.
-    pub(crate) page_size: AtomicUsize,
+    /// How this host gives lists of tags, by place in the list of ways.
+    pub(crate) listing: AtomicUsize,
     pause: Mutex<Pause>,
+    quota: Mutex<Option<Quota>>,
 }
 
 #[derive(Default)]
@@ -34,11 +42,13 @@ struct Pause {
 impl Host {
     pub(crate) fn new(name: RegistryHost) -> Self {
         Self {
+            ecr: Ecr::of(&name),
             name,
             challenge: Mutex::default(),
             slots: Mutex::default(),
-            page_size: AtomicUsize::new(0),
+            listing: AtomicUsize::new(0),
             pause: Mutex::default(),
+            quota: Mutex::default(),
         }
     }
 
@@ -52,17 +62,36 @@ impl Host {
         }
     }
 
-    /// Starts a pause, as long as `Retry-After` asks or growing with every refusal. Its end.
-    pub(crate) fn pause(&self, retry_after: Option<&str>) -> Timestamp {
-        let now = Timestamp::now();
+    /// Starts a pause, as long as `Retry-After` asks or growing with every refusal. Its end, and whether it is news: the
+    /// refusals of questions that were on their way together are one.
+    pub(crate) fn pause(&self, retry_after: Option<&str>) -> (Timestamp, bool) {
+        let (now, clock) = (Timestamp::now(), Instant::now());
         let asked = retry_after.and_then(|value| backoff::retry_after(value, now));
         let mut pause = lock(&self.pause);
-        pause.failures = pause.failures.saturating_add(1);
+        let running = pause.until.filter(|(end, _)| clock < *end);
+        if running.is_none() {
+            pause.failures = pause.failures.saturating_add(1);
+        }
         let length =
             asked.unwrap_or_else(|| backoff::exponential(pause.failures, RandomState::new().hash_one(())));
-        let until = now + length;
-        pause.until = Some((Instant::now() + length, until));
-        until
+        match running {
+            Some((end, until)) if asked.is_none() || clock + length <= end + SAME_PAUSE => (until, false),
+            _ => {
+                let until = now + length;
+                pause.until = Some((clock + length, until));
+                (until, true)
+            }
+        }
+    }
+
+    /// Takes note of what the registry still grants.
+    pub(crate) fn grants(&self, quota: Quota) {
+        *lock(&self.quota) = Some(quota);
+    }
+
+    /// How long to wait between two questions so that what the registry still grants lasts.
+    pub(crate) fn spacing(&self) -> Option<Duration> {
+        lock(&self.quota).as_ref().and_then(|quota| quota.spacing(Instant::now()))
     }
 
     /// Notes a good answer: the next pause is a short one again.

@@ -5,16 +5,21 @@
 
 mod answer;
 mod backoff;
+mod ca;
 mod challenge;
 mod connection;
 mod credentials;
+mod ecr;
 mod egress;
 mod error;
 pub mod feed;
+mod helper;
 mod host;
 mod link;
+mod listing;
 pub(crate) mod manifest;
 mod options;
+mod quota;
 pub(crate) mod referrers;
 pub(crate) mod registry;
 pub(crate) mod request;
@@ -27,7 +32,7 @@ pub use error::DiscoverError;
 pub use manifest::{Contents, Descriptor, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, Platform};
 pub use options::{Observer, Reference, RegistriesOptions, RegistryEvent};
 pub use referrers::Referrers;
-pub use registry::Registries;
+pub use registry::{Named, Registries};
 pub use tags::TagList;
 
 #[cfg(test)]

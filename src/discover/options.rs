@@ -1,6 +1,7 @@
 //! What the registry client is told at its start, and what it tells while it works.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -55,12 +56,14 @@ pub enum RegistryEvent {
 
 /// How this process reaches registries.
 pub struct RegistriesOptions {
-    /// Registries that speak plain HTTP; loopback names need no entry.
-    pub insecure: BTreeSet<RegistryHost>,
+    /// The folder of the files that promote.yaml names as private CAs.
+    pub secrets: Option<PathBuf>,
     /// `host[:port]` to connect to instead, by registry; the name stays in the Host header and the certificate check.
     pub endpoints: BTreeMap<RegistryHost, String>,
     /// What is shown to registries that ask.
     pub credentials: Credentials,
+    /// The variables that AWS's settings are read from; none for the process's own environment.
+    pub aws: Option<HashMap<String, String>>,
     /// The `User-Agent` header.
     pub user_agent: String,
     /// Told of every answer.
@@ -70,9 +73,10 @@ pub struct RegistriesOptions {
 impl Default for RegistriesOptions {
     fn default() -> Self {
         Self {
-            insecure: BTreeSet::new(),
+            secrets: None,
             endpoints: BTreeMap::new(),
             credentials: Credentials::new(Vec::new()),
+            aws: None,
             user_agent: concat!("promoted/", env!("CARGO_PKG_VERSION")).to_owned(),
             observer: Arc::new(|_| {}),
         }

@@ -1,33 +1,36 @@
 //! Asks registries: tags, digests, manifests, small blobs. Reads only; `transfer` alone writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, LINK};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK};
 use reqwest::{Method, Response, StatusCode};
-use sha2::Digest as _;
 
 use super::connection::Connections;
 use super::manifest::{self, MANIFEST_LIMIT};
 use super::request::{Access, Request, remote_path};
-use super::{
-    Descriptor, DiscoverError, Manifest, Reference, RegistriesOptions, RegistryEvent, TagList, link, tags,
-};
+use super::{Descriptor, DiscoverError, Manifest, Reference, RegistriesOptions, link};
+use crate::config::RegistryOptions;
 use crate::model::{Digest, RegistryHost, Repository, Tag};
 
 /// The whole time of one question, with all pages, redirects and tokens.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const PAGE_LIMIT: usize = 200;
-const LIST_BYTES_LIMIT: usize = 32 * 1024 * 1024;
-/// ECR refuses more than 1000 with 405, Quay more than 100 with 413; 0 leaves the size to the registry.
-const PAGE_SIZES: [usize; 3] = if cfg!(test) { [2, 1, 0] } else { [1000, 100, 0] };
 /// Manifests of one image that [`Registries::digests_of`] looks at.
 const FAMILY_LIMIT: usize = 200;
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// What a tag named when it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The manifest or index.
+    pub digest: Digest,
+    /// By which the registry tells that it is still so.
+    etag: Option<HeaderValue>,
+}
 
 /// All registries: one set of connections, tokens and pauses, shared by every clone.
 #[derive(Clone)]
@@ -42,14 +45,19 @@ impl std::fmt::Debug for Registries {
 }
 
 impl Registries {
+    /// How long to wait between two questions to a registry that grants few more; none where nothing speaks for it.
+    pub(crate) fn spacing(&self, registry: &RegistryHost) -> Option<Duration> {
+        self.connections.host(registry).spacing()
+    }
+
     /// Prepares the clients; nothing is asked yet. A rustls crypto provider must be installed before.
     pub fn new(options: RegistriesOptions) -> Result<Self, DiscoverError> {
         Ok(Self { connections: Arc::new(Connections::new(options)?) })
     }
 
-    /// Replaces the set of registries that speak plain HTTP.
-    pub fn set_insecure(&self, insecure: BTreeSet<RegistryHost>) {
-        self.connections.set_insecure(insecure);
+    /// Takes over how each registry is spoken to.
+    pub fn configure(&self, registries: &BTreeMap<RegistryHost, RegistryOptions>) {
+        self.connections.configure(registries);
     }
 
     /// Connects to `address` (`host[:port]`) whenever `host` is meant, as `--registry-endpoint` does.
@@ -57,105 +65,19 @@ impl Registries {
         self.connections.set_endpoint(host, address)
     }
 
-    /// All legal tags of a repository: the complete list or an error.
-    ///
-    /// With the list `known` from before, an unchanged one costs neither parsing nor memory.
-    pub async fn tags(
-        &self,
-        repository: &Repository,
-        known: Option<&TagList>,
-    ) -> Result<TagList, DiscoverError> {
-        let what = format!("the tags of {repository}");
-        within(CALL_DEADLINE, repository.host(), &what, self.list(repository, known, &what)).await
-    }
-
-    async fn list(
-        &self,
-        repository: &Repository,
-        known: Option<&TagList>,
-        what: &str,
-    ) -> Result<TagList, DiscoverError> {
-        let registry = repository.host();
-        let host = self.connections.host(registry);
-        let garbage = |reason: String| DiscoverError::Garbage {
-            registry: registry.clone(),
-            what: what.to_owned(),
-            reason,
-        };
-        let mut page_size = host.page_size.load(Ordering::Relaxed);
-        let mut path = first_page(repository, page_size);
-        let mut asked = BTreeSet::new();
-        let mut pages: Vec<Bytes> = Vec::new();
-        let mut size = 0;
-        let mut hash = sha2::Sha256::new();
-        let etag = loop {
-            if pages.len() == PAGE_LIMIT {
-                return Err(garbage(format!("more than {PAGE_LIMIT} pages")));
-            }
-            let mut request = Request::new(Method::GET, Access::Pull(repository), path.clone(), what);
-            if let (true, Some(known_etag)) = (pages.is_empty(), known.and_then(|known| known.etag.as_ref()))
-            {
-                known_etag.parse().ok().map(|value| request.headers.insert(IF_NONE_MATCH, value));
-            }
-            let response = self.connections.send(request).await?;
-            match (response.status(), known) {
-                (StatusCode::OK, _) => {}
-                (StatusCode::NOT_MODIFIED, Some(known)) => return Ok(known.confirmed()),
-                (
-                    StatusCode::METHOD_NOT_ALLOWED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST,
-                    _,
-                ) if pages.is_empty() && page_size + 1 < PAGE_SIZES.len() => {
-                    page_size += 1;
-                    host.page_size.fetch_max(page_size, Ordering::Relaxed);
-                    path = first_page(repository, page_size);
-                    continue;
-                }
-                _ => return Err(self.connections.unexpected(registry, what, response).await),
-            }
-            asked.insert(std::mem::take(&mut path));
-            let next = next_page(registry, &response).map_err(garbage)?;
-            let etag = response.headers().get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let body = self.connections.body(registry, what, response, LIST_BYTES_LIMIT - size).await?;
-            size += body.len();
-            // The length keeps two pages from hashing like one.
-            hash.update((body.len() as u64).to_be_bytes());
-            hash.update(&body);
-            pages.push(body);
-            match next {
-                None => break etag.filter(|_| pages.len() == 1),
-                Some(next) if asked.contains(&next) => {
-                    return Err(garbage("its Link leads to a page that was read".to_owned()));
-                }
-                Some(next) => path = next,
-            }
-        };
-        let fingerprint: Digest = format!("sha256:{}", hex::encode(hash.finalize()))
-            .parse()
-            .map_err(|error| garbage(format!("{error}")))?;
-        if let Some(known) = known
-            && known.fingerprint == fingerprint
-        {
-            return Ok(TagList { etag, ..known.confirmed() });
-        }
-        let (found, dropped) = tags::collect(pages.iter().map(AsRef::as_ref)).map_err(garbage)?;
-        // distribution 2.8 gives the same tags in another order each time.
-        if let Some(known) = known
-            && *known.tags == *found
-        {
-            return Ok(TagList { dropped, fingerprint, etag, ..known.confirmed() });
-        }
-        if dropped > 0 {
-            (self.connections.observer)(&RegistryEvent::DroppedTags {
-                repository: repository.clone(),
-                count: dropped,
-            });
-        }
-        Ok(TagList { tags: found.into(), unchanged: false, dropped, fingerprint, etag })
-    }
-
     /// The digest that a tag names now, `None` where the registry knows no such tag. Costs no pull (HEAD).
     pub async fn digest(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, DiscoverError> {
         self.head_manifest(Access::Pull(repository), repository, Reference::Tag(tag)).await
+    }
+
+    /// The same, asked in short where the answer `known` from before may still be right (`If-None-Match`).
+    pub async fn named(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        known: Option<&Named>,
+    ) -> Result<Option<Named>, DiscoverError> {
+        self.head(Access::Pull(repository), repository, Reference::Tag(tag), known).await
     }
 
     pub(crate) async fn head_manifest(
@@ -164,24 +86,44 @@ impl Registries {
         repository: &Repository,
         reference: Reference<'_>,
     ) -> Result<Option<Digest>, DiscoverError> {
+        Ok(self.head(access, repository, reference, None).await?.map(|named| named.digest))
+    }
+
+    async fn head(
+        &self,
+        access: Access<'_>,
+        repository: &Repository,
+        reference: Reference<'_>,
+        known: Option<&Named>,
+    ) -> Result<Option<Named>, DiscoverError> {
         let what = format!("{repository}:{reference}");
         within(CALL_DEADLINE, repository.host(), &what, async {
             let request = Request::new(Method::HEAD, access, manifest_path(repository, reference), &what);
-            let response = self.connections.send(request.for_manifests()).await?;
-            match response.status() {
-                StatusCode::OK => {}
-                StatusCode::NOT_FOUND => return Ok(None),
-                StatusCode::METHOD_NOT_ALLOWED => {
+            let mut request = request.for_manifests();
+            if let Some(etag) = known.and_then(|known| known.etag.clone()) {
+                request.headers.insert(IF_NONE_MATCH, etag);
+            }
+            let response = self.connections.send(request).await?;
+            match (response.status(), known) {
+                (StatusCode::OK, _) => {}
+                // Nothing but the status is sure to be in this answer: distribution leaves the digest out.
+                (StatusCode::NOT_MODIFIED, Some(known)) => return Ok(Some(known.clone())),
+                (StatusCode::NOT_FOUND, _) => return Ok(None),
+                (StatusCode::METHOD_NOT_ALLOWED, _) => {
                     return self.digest_by_get(access, repository, reference, &what).await;
                 }
                 _ => return Err(self.connections.unexpected(repository.host(), &what, response).await),
             }
+            let etag = response.headers().get(ETAG).cloned();
             match response.headers().get(CONTENT_DIGEST).map(|value| value.to_str().unwrap_or("not text")) {
-                Some(text) => text.parse().map(Some).map_err(|error| DiscoverError::Garbage {
-                    registry: repository.host().clone(),
-                    what: what.clone(),
-                    reason: format!("Docker-Content-Digest: {error}"),
-                }),
+                Some(text) => {
+                    let digest = text.parse().map_err(|error| DiscoverError::Garbage {
+                        registry: repository.host().clone(),
+                        what: what.clone(),
+                        reason: format!("Docker-Content-Digest: {error}"),
+                    })?;
+                    Ok(Some(Named { digest, etag }))
+                }
                 None => self.digest_by_get(access, repository, reference, &what).await,
             }
         })
@@ -194,9 +136,9 @@ impl Registries {
         repository: &Repository,
         reference: Reference<'_>,
         what: &str,
-    ) -> Result<Option<Digest>, DiscoverError> {
+    ) -> Result<Option<Named>, DiscoverError> {
         match self.get_manifest(access, repository, reference, what).await {
-            Ok(manifest) => Ok(Some(manifest.digest)),
+            Ok(manifest) => Ok(Some(Named { digest: manifest.digest, etag: None })),
             Err(DiscoverError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -328,10 +270,8 @@ impl Registries {
             Ok(response) => Err(self.connections.unexpected(registry, what, response).await),
             // Asking for credentials is an answer too.
             Err(error @ DiscoverError::Unauthorized { .. }) => {
-                match self.connections.credentials.for_host(registry)? {
-                    Some(_) => Err(error),
-                    None => Ok(()),
-                }
+                let host = self.connections.host(registry);
+                if self.connections.has_login(&host).await? { Err(error) } else { Ok(()) }
             }
             Err(error) => Err(error),
         }
@@ -342,14 +282,6 @@ impl Registries {
 pub(crate) fn next_page(registry: &RegistryHost, response: &Response) -> Result<Option<String>, String> {
     let links = response.headers().get_all(LINK).iter().filter_map(|value| value.to_str().ok());
     link::next_page(links, registry, response.url())
-}
-
-fn first_page(repository: &Repository, size: usize) -> String {
-    let path = format!("/v2/{}/tags/list", remote_path(repository));
-    match PAGE_SIZES.get(size) {
-        None | Some(0) => path,
-        Some(size) => format!("{path}?n={size}"),
-    }
 }
 
 pub(crate) fn manifest_path(repository: &Repository, reference: Reference<'_>) -> String {

@@ -9,9 +9,12 @@ use url::Url;
 
 use super::DiscoverError;
 use super::RegistryEvent;
+use super::ca::Private;
 use super::connection::{Connections, write};
 use super::egress::{self, Instead, Way};
+use super::host::lock;
 use super::request::connect_name;
+use crate::config::SecretName;
 use crate::model::{RegistryHost, with_causes};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -28,6 +31,7 @@ pub(crate) struct Endpoint {
 pub(crate) struct Route {
     pub(crate) base: Url,
     pub(crate) client: Client,
+    same_host: Client,
     host_header: Option<HeaderValue>,
     plain: bool,
     names: Vec<String>,
@@ -51,26 +55,37 @@ impl Connections {
 
     pub(crate) fn route(&self, registry: &RegistryHost) -> Result<Route, DiscoverError> {
         let endpoint = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
-        let insecure = self.insecure.read().unwrap_or_else(PoisonError::into_inner).contains(registry);
+        let manner = self.manners.read().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
+        let ca = manner.as_ref().and_then(|manner| manner.ca.as_ref());
+        let insecure = manner.as_ref().is_some_and(|manner| manner.insecure);
         let name = connect_name(registry);
         let local = endpoint.as_ref().is_some_and(|endpoint| endpoint.address.is_loopback());
         let tls = endpoint.as_ref().is_some_and(|endpoint| endpoint.tls);
-        let plain = !tls && (insecure || registry.is_loopback() || local);
+        let plain = !tls && ca.is_none() && (insecure || registry.is_loopback() || local);
         let scheme = if plain { "http" } else { "https" };
         let mut names = vec![name.to_owned()];
-        let (authority, client) = match &endpoint {
-            None => (name.to_owned(), &self.client),
+        let private = match ca {
+            Some(ca) => Some(self.private(registry, ca, endpoint.as_deref())?),
+            None => None,
+        };
+        let authority = match &endpoint {
+            None => name.to_owned(),
             Some(endpoint) => {
                 names.push(endpoint.address.as_str().to_owned());
                 let is_ip = registry.host().trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
                 if plain || is_ip {
-                    (endpoint.address.as_str().to_owned(), &endpoint.client)
+                    endpoint.address.as_str().to_owned()
                 } else {
                     // The certificate is checked against the name; only the connection goes elsewhere.
                     let port = endpoint.address.as_str().strip_prefix(endpoint.address.host()).unwrap_or("");
-                    (format!("{}{port}", registry.host()), &endpoint.client)
+                    format!("{}{port}", registry.host())
                 }
             }
+        };
+        let (client, same_host) = match (private, &endpoint) {
+            (Some(Private { client, same_host, .. }), _) => (client, same_host),
+            (None, Some(endpoint)) => (endpoint.client.clone(), self.client.clone()),
+            (None, None) => (self.client.clone(), self.client.clone()),
         };
         let setup = |reason: String| DiscoverError::Setup { reason: format!("{registry}: {reason}") };
         let base =
@@ -79,7 +94,23 @@ impl Connections {
             Some(_) => Some(HeaderValue::from_str(name).map_err(|error| setup(error.to_string()))?),
             None => None,
         };
-        Ok(Route { base, client: client.clone(), host_header, plain, names })
+        Ok(Route { base, client, same_host, host_header, plain, names })
+    }
+
+    /// The clients for a registry with a private CA.
+    fn private(
+        &self,
+        registry: &RegistryHost,
+        ca: &SecretName,
+        endpoint: Option<&Endpoint>,
+    ) -> Result<Private, DiscoverError> {
+        let mut known = lock(&self.private);
+        let elsewhere = endpoint.map(|endpoint| endpoint.address.host());
+        let before = known.get(registry);
+        let fresh = Private::fresh(before, self.secrets.as_deref(), ca, elsewhere, &self.user_agent);
+        let fresh = fresh.map_err(|reason| DiscoverError::Ca { registry: registry.clone(), reason })?;
+        known.insert(registry.clone(), fresh.clone());
+        Ok(fresh)
     }
 
     /// Decides the way to an address that the registry named; a refusal is counted and nothing is sent.
@@ -130,7 +161,7 @@ impl Connections {
                     None => request,
                 }
             }
-            Way::SameHost => self.client.request(method, url),
+            Way::SameHost => route.same_host.request(method, url),
             Way::Public => self.guarded.request(method, url),
         }
     }

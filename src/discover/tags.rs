@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use reqwest::header::HeaderValue;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::model::{Digest, Tag};
@@ -23,7 +24,7 @@ pub struct TagList {
     pub dropped: usize,
     /// Of all bodies as they came.
     pub(crate) fingerprint: Digest,
-    pub(crate) etag: Option<String>,
+    pub(crate) etag: Option<HeaderValue>,
 }
 
 impl TagList {
@@ -116,14 +117,32 @@ impl<'de> Visitor<'de> for Tags<'_> {
         Ok(())
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while let Some(name) = list.next_element::<String>()? {
-            if self.0.tags.len() + self.0.dropped >= TAG_LIMIT {
-                return Err(serde::de::Error::custom(format!("more than {TAG_LIMIT} tags")));
-            }
-            match name.parse() {
-                Ok(tag) if !is_attachment(&name) => self.0.tags.push(tag),
-                _ => self.0.dropped += 1,
-            }
+        while list.next_element_seed(Name(&mut *self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct Name<'a>(&'a mut Found);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a tag")
+    }
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<(), E> {
+        if self.0.tags.len() + self.0.dropped >= TAG_LIMIT {
+            return Err(E::custom(format!("more than {TAG_LIMIT} tags")));
+        }
+        match name.parse() {
+            Ok(tag) if !is_attachment(name) => self.0.tags.push(tag),
+            _ => self.0.dropped += 1,
         }
         Ok(())
     }

@@ -50,10 +50,7 @@ impl Connections {
         what: &str,
     ) -> Result<Option<HeaderValue>, DiscoverError> {
         match challenge {
-            Challenge::Basic => {
-                let login = self.credentials.for_host(&host.name)?;
-                Ok(login.as_ref().and_then(basic))
-            }
+            Challenge::Basic => Ok(self.login(host).await?.as_ref().and_then(basic)),
             Challenge::Bearer { realm, service } => {
                 let scopes = access.scopes();
                 let slot = Arc::clone(lock(&host.slots).entry(scopes.join(" ")).or_default());
@@ -76,13 +73,37 @@ impl Connections {
         }
     }
 
+    /// What the files have for a registry, or else the password that AWS gives for it.
+    pub(crate) async fn login(&self, host: &Host) -> Result<Option<Login>, DiscoverError> {
+        match (self.credentials.login(&host.name).await, &host.ecr) {
+            // The helper that people have configured for ECR would give the same password.
+            (Ok(None) | Err(DiscoverError::HelperNotRun { .. }), Some(ecr)) => {
+                self.passwords.login(ecr, &host.name).await.map(Some)
+            }
+            (found, _) => found,
+        }
+    }
+
+    /// Whether there is anything to show to a registry that asks for a password.
+    pub(crate) async fn has_login(&self, host: &Host) -> Result<bool, DiscoverError> {
+        if host.ecr.is_some() {
+            return Ok(true);
+        }
+        Ok(self.credentials.login(&host.name).await?.is_some())
+    }
+
     /// Drops the token that was refused, unless another request has renewed it. Whether there is a reason to try again.
     pub(crate) async fn forget(&self, host: &Host, access: Access<'_>, used: &HeaderValue) -> bool {
         let slot = lock(&host.slots).get(&access.scopes().join(" ")).map(Arc::clone);
         let Some(slot) = slot else {
-            // Basic: worth a second try only if the files changed in between.
-            let login = self.credentials.for_host(&host.name).ok().flatten();
-            return login.as_ref().and_then(basic).is_some_and(|now| now != *used);
+            // Basic: worth a second try only if the files changed in between, or AWS can give another password.
+            return match (self.credentials.login(&host.name).await, &host.ecr) {
+                (Ok(Some(login)), _) => basic(&login).is_some_and(|now| now != *used),
+                (_, Some(ecr)) => {
+                    self.passwords.refused(ecr, |login| basic(login).as_ref() == Some(used)).await
+                }
+                _ => false,
+            };
         };
         let mut slot = slot.0.lock().await;
         if slot.as_ref().is_some_and(|token| token.header == *used) {
@@ -109,9 +130,11 @@ impl Connections {
         let url = Url::parse(realm).map_err(|_| garbage("its token server has no valid address"))?;
         let way = self.judged(route, registry, &url, what)?;
         // Without usable credentials a public repository is still readable.
-        let (login, missing) = match self.credentials.for_host(registry) {
+        let (login, missing) = match self.login(host).await {
             Ok(login) => (login, None),
-            Err(error @ DiscoverError::HelperNotRun { .. }) => (None, Some(error)),
+            Err(error @ (DiscoverError::HelperNotRun { .. } | DiscoverError::HelperFailed { .. })) => {
+                (None, Some(error))
+            }
             Err(error) => return Err(error),
         };
         let builder = if let Some(Login { secret: Secret::IdentityToken(refresh), .. }) = &login {
@@ -143,7 +166,7 @@ impl Connections {
         };
         let response =
             builder.send().await.map_err(|error| self.unreachable(registry, &url, "a token", error))?;
-        self.saw(registry, "TOKEN", &response);
+        self.saw(host, "TOKEN", &response);
         let status = response.status();
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {

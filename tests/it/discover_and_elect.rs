@@ -190,3 +190,39 @@ fn a_tag_that_is_listed_before_it_is_served_is_asked_for_again() {
     site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "brings it");
     daemon.stop();
 }
+
+#[test]
+fn a_tag_that_is_pushed_again_is_told_once_with_both_digests_and_not_followed() {
+    let site = bed::site("pushed-again").environments(&["local"]).create();
+    let old = site.image_digest("local", "test-app", "1.0.0").unwrap();
+    let daemon = site.promoted().start();
+    site.wait_verdict("test-app", "local", "1.0.0");
+
+    let new = site.push_image_with("local", "test-app", "1.0.0", "other content");
+    // Whoever pushes a version again pushes something else as well; without that it takes a few minutes to be seen.
+    site.push_image("local", "test-app", "0.9.0");
+
+    let line = daemon.wait_log("pushed again with other content");
+    assert!(line.contains(&old) && line.contains(&new), "{line}");
+    let (_, health) = daemon.get("/readyz");
+    assert!(
+        health.contains(&format!("{old} stands in Git and stays, the registry now has {new}")),
+        "{health}"
+    );
+    let metrics = daemon.get("/metrics").1;
+    let host = &bed::bed().registries["local"];
+    let counted = format!("promote_tag_mutations_total{{registry=\"{host}\"}} 1");
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+
+    let third = site.push_image_with("local", "test-app", "1.0.0", "the first content again, nearly");
+    site.push_image("local", "test-app", "0.8.0");
+    daemon.wait_log(&third);
+    let log = daemon.stop();
+    assert_eq!(
+        log.lines().filter(|line| line.contains("pushed again with other content")).count(),
+        2,
+        "{log}"
+    );
+    assert!(site.overlay("local", "test-app").contains(&old));
+    assert!(site.moves().is_empty());
+}

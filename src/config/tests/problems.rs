@@ -424,6 +424,18 @@ fn a_registry_is_a_host_with_an_optional_port_and_path() {
         ]
     );
     assert_eq!(
+        problems(&with_lines("registries: {a: {ca: ../x}}\n")),
+        [
+            "4:22: registries.a.ca: not the name of a secret (got \"../x\"); write the name of a file below --secrets, without a path"
+        ]
+    );
+    assert_eq!(
+        problems(&with_lines("registries: {a: {insecure: true, ca: x}}\n")),
+        [
+            "4:38: registries.a.ca: of no use with `insecure: true`, which is plain HTTP; remove one of the two"
+        ]
+    );
+    assert_eq!(
         problems(&with_lines("registries: {A: {}, a: {}}\n")),
         ["4:21: registries.a: named twice, in other letter case; remove one of the two"]
     );
@@ -751,10 +763,6 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
             "4:7: git.message: is not supported yet; remove it",
             "4:19: git.signing: is not supported yet; remove it"
         ]
-    );
-    assert_eq!(
-        problems(&with_lines("registries: {a: {ca: x}}\n")),
-        ["4:18: registries.a.ca: is not supported yet; remove it"]
     );
     assert_eq!(
         problems(&with_environment("registry: 'a:1', cluster: {eks: {}}")),

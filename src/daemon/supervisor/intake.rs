@@ -1,5 +1,6 @@
 //! What comes in: looks at registries, and the ends of what was started.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -7,10 +8,10 @@ use tokio::time::Instant;
 
 use super::{Done, Supervisor, exit_of};
 use crate::boundary;
-use crate::daemon::events::{Committed, Event as _, RolledBack, Scanned};
+use crate::daemon::events::{Committed, Event as _, RolledBack, Scanned, TagMoved};
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
-use crate::model::{Exit, Image, Repository, Source};
+use crate::model::{Digest, Exit, Image, Repository, Source, Tag};
 use crate::publish::{Change, Outcome, PublishError, Published};
 
 /// A tag that is listed without a manifest is asked for again after this long, then after twice as long, …
@@ -18,10 +19,15 @@ const ABSENT: Duration = Duration::from_secs(1);
 /// … and at the latest after this long.
 const ABSENT_LONGEST: Duration = Duration::from_mins(10);
 
+/// The name of a tag in the report of health.
+fn part_of((repository, tag): &(Repository, Tag)) -> String {
+    format!("tag {repository}:{tag}")
+}
+
 impl Supervisor {
     pub(super) fn saw(&mut self, sighting: feed::Sighting) {
         Scanned(&sighting).emit(&self.context.metrics);
-        let feed::Sighting { repository, result, waiting, .. } = sighting;
+        let feed::Sighting { repository, result, digests, waiting, .. } = sighting;
         self.unseen.remove(&repository);
         self.owed.insert(repository.host().clone(), waiting);
         self.gathering.hear(Instant::now());
@@ -31,7 +37,8 @@ impl Supervisor {
                 self.context.health.set(&part, None);
                 self.context.health.tell(&format!("repository {repository}"), None);
                 let again = self.asks_again(&repository, &list);
-                let changed = again || !list.unchanged || !self.tags.contains_key(&repository);
+                let renamed = self.named(&repository, digests);
+                let changed = again || renamed || !list.unchanged || !self.tags.contains_key(&repository);
                 if changed {
                     boundary::reached("discovered");
                     self.digests.retain(|(known, tag), _| {
@@ -77,6 +84,52 @@ impl Supervisor {
         let due = self.absent.iter().filter(|((known, _), (_, next))| known == repository && *next <= now);
         let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
         due.iter().filter(|key| self.digests.remove(*key).is_some()).count() > 0
+    }
+
+    /// Takes note of what tags name now, and tells those that no longer name what stands in Git. Whether a digest that
+    /// elections are held with has changed.
+    fn named(&mut self, repository: &Repository, digests: BTreeMap<Tag, Digest>) -> bool {
+        let followed =
+            self.targets.borrow().get(repository).map(|look| look.followed.clone()).unwrap_or_default();
+        let mut changed = false;
+        for (tag, found) in digests {
+            let key = (repository.clone(), tag);
+            let other = self.committed(&key).find(|digest| **digest != found).cloned();
+            match other.filter(|_| !followed.contains(&key.1)) {
+                Some(committed) if self.moved.get(&key) != Some(&found) => {
+                    let event = TagMoved { repository, tag: &key.1, committed: &committed, found: &found };
+                    self.context.health.note(&part_of(&key), event.to_string());
+                    event.emit(&self.context.metrics);
+                    self.moved.insert(key.clone(), found.clone());
+                }
+                Some(_) => {}
+                None if self.moved.remove(&key).is_some() => self.context.health.forget(&part_of(&key)),
+                None => {}
+            }
+            if followed.contains(&key.1) || self.digests.contains_key(&key) {
+                let known = Known::Digest(found);
+                changed |= self.digests.insert(key, known.clone()) != Some(known);
+            }
+        }
+        changed
+    }
+
+    /// The digests that stand in Git with a tag.
+    fn committed(&self, (repository, tag): &(Repository, Tag)) -> impl Iterator<Item = &Digest> {
+        self.standing.get(repository).and_then(|tags| tags.get(tag)).into_iter().flatten()
+    }
+
+    /// Takes back what was told of tags that Git has with what they name now, or has no more.
+    pub(super) fn forget_moved(&mut self) {
+        let mut told = std::mem::take(&mut self.moved);
+        told.retain(|key, found| {
+            let differs = self.committed(key).any(|digest| digest != found);
+            if !differs {
+                self.context.health.forget(&part_of(key));
+            }
+            differs
+        });
+        self.moved = told;
     }
 
     pub(super) fn done(&mut self, done: Done) {
