@@ -19,19 +19,21 @@ mod push;
 mod quiet;
 mod report;
 mod told;
+mod webhooks;
 
 use report::Report;
 
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 6] = [
+const QUESTIONS: [Question; 7] = [
     ("push", push::answer),
     ("latency", latency::answer),
     ("burst", burst::answer),
     ("quiet", quiet::answer),
     ("told", told::answer),
     ("idle", idle::answer),
+    ("webhooks", webhooks::answer),
 ];
 
 fn main() {

@@ -9,7 +9,7 @@ use super::keys::{AUTHOR, GIT, REGISTRY, ROOT};
 use super::mask::shown;
 use super::problem::Findings;
 use super::read::{Fields, Value};
-use super::{App, Author, Config, Git, RegistryOptions, app, check, environment, names};
+use super::{App, Author, Config, Git, RegistryOptions, app, check, environment, names, receiver};
 
 /// The grammar of app and environment names.
 const NAME_RULE: &str = "up to 63 lower-case letters, digits and inner hyphens";
@@ -36,6 +36,10 @@ pub(super) fn config(root: &Value<'_>, findings: &mut Findings) -> Option<Config
         .get("registries")
         .map(|registries| self::registries(&registries, findings))
         .unwrap_or_default();
+    let receivers = fields
+        .get("receivers")
+        .map(|receivers| receiver::receivers(&receivers, findings))
+        .unwrap_or_default();
     let environments = environments(&fields, findings);
     let apps = apps(&fields, environments.len(), findings);
     if environments.len() > MOST_ENVIRONMENTS || environments.len().saturating_mul(apps.len()) > MOST_PAIRS {
@@ -51,7 +55,7 @@ pub(super) fn config(root: &Value<'_>, findings: &mut Findings) -> Option<Config
     check::lengths(&environments, &apps, findings);
     let environments = environments.into_iter().filter_map(|(name, found)| Some((name, found?))).collect();
     let apps = apps.into_iter().filter_map(|(name, draft)| Some((name, finished(draft)?))).collect();
-    Some(Config { interval, git, registries, environments, apps })
+    Some(Config { interval, git, registries, receivers, environments, apps })
 }
 
 fn git(value: Option<&Value<'_>>, findings: &mut Findings) -> Git {

@@ -9,12 +9,14 @@ pub(super) struct Keys {
 }
 
 pub(super) const ROOT: Keys = Keys {
-    supported: &["version", "interval", "git", "registries", "environments", "apps"],
-    not_yet: &["receivers", "evidence", "notifications"],
+    supported: &["version", "interval", "git", "registries", "receivers", "environments", "apps"],
+    not_yet: &["evidence", "notifications"],
 };
 pub(super) const GIT: Keys = Keys { supported: &["branch", "author"], not_yet: &["message", "signing"] };
 pub(super) const AUTHOR: Keys = Keys { supported: &["name", "email"], not_yet: &[] };
 pub(super) const REGISTRY: Keys = Keys { supported: &["insecure", "ca"], not_yet: &[] };
+pub(super) const RECEIVER: Keys =
+    Keys { supported: &["type", "secret", "audience", "identity"], not_yet: &[] };
 pub(super) const ENVIRONMENT: Keys = Keys {
     supported: &["registry", "cluster", "deploy", "update", "publish", "verify", "after"],
     not_yet: &["gates"],
@@ -36,11 +38,12 @@ pub(super) const SEMVER: Keys = Keys { supported: &["range"], not_yet: &[] };
 
 /// All of them, by their names below `$defs` of the schema.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &Keys); 14] = [
+pub(super) const ALL: [(&str, &Keys); 15] = [
     ("root", &ROOT),
     ("git", &GIT),
     ("author", &AUTHOR),
     ("registry", &REGISTRY),
+    ("receiver", &RECEIVER),
     ("environment", &ENVIRONMENT),
     ("cluster", &CLUSTER),
     ("deploy", &DEPLOY),

@@ -14,6 +14,7 @@ mod names;
 mod nearest;
 mod problem;
 mod read;
+mod receiver;
 mod tree;
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::elect::range::Range;
-use crate::model::{AppName, EnvironmentName, ImageName, RegistryHost, Repository};
+use crate::model::{AppName, EnvironmentName, ImageName, ReceiverName, RegistryHost, Repository};
 
 pub use names::SecretName;
 pub use problem::{Problem, Problems};
@@ -43,6 +44,8 @@ pub struct Config {
     pub git: Git,
     /// What the defaults do not cover, by registry.
     pub registries: BTreeMap<RegistryHost, RegistryOptions>,
+    /// Who may say by a webhook that there is something new, by the last part of their address.
+    pub receivers: BTreeMap<ReceiverName, Receiver>,
     /// Where versions run, at least one.
     pub environments: BTreeMap<EnvironmentName, Environment>,
     /// What runs there, at least one.
@@ -74,6 +77,46 @@ pub struct RegistryOptions {
     pub insecure: bool,
     /// The only CA that its certificate may come from, among the secrets; then HTTPS on loopback, too.
     pub ca: Option<SecretName>,
+}
+
+/// Who may call `/webhooks/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    /// What its messages look like, and how they are proved.
+    pub kind: ReceiverKind,
+    /// What a message must be proved by.
+    pub proof: Proof,
+}
+
+/// Whose messages a receiver takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the providers'")]
+pub enum ReceiverKind {
+    Github,
+    Gitlab,
+    Gitea,
+    Harbor,
+    Quay,
+    Dockerhub,
+    Distribution,
+    Ecr,
+    Acr,
+    Gcr,
+    GenericHmac,
+}
+
+/// What a message is proved by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// Something that both sides know.
+    Secret(SecretName),
+    /// A token of Google's; of `gcr` alone.
+    Google {
+        /// For whom it must have been made.
+        audience: String,
+        /// The e-mail address of the service account that must show it.
+        identity: String,
+    },
 }
 
 /// A place where versions run.

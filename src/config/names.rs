@@ -77,6 +77,33 @@ pub(super) fn context(text: &str) -> Result<String, String> {
     ))
 }
 
+/// The audience of a token: any text that a person can copy.
+pub(super) fn audience(text: &str) -> Result<String, String> {
+    if (1..=500).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "not an audience (got \"{}\"); write the one of the push subscription, up to 500 characters without spaces",
+        shown(text)
+    ))
+}
+
+/// The e-mail address of a service account.
+pub(super) fn identity(text: &str) -> Result<String, String> {
+    let legal = text.len() <= 254
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && text.split_once('@').is_some_and(|(name, host)| {
+            !name.is_empty() && host.contains('.') && !host.contains('@') && !host.ends_with('.')
+        });
+    if legal {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "not an e-mail address (got \"{}\"); write the one of the subscription's service account",
+        shown(text)
+    ))
+}
+
 /// `NAMESPACE/NAME`, an RFC 1123 label and an RFC 1123 subdomain.
 pub(super) fn kustomization(text: &str) -> Result<FluxTarget, String> {
     let label = |part: &str| {

@@ -32,6 +32,9 @@ git:
   author: {name: Robot, email: robot@example.com}
 registries:
   registry.lan:5000: {insecure: true}
+receivers:
+  ghcr: {type: github, secret: github-webhook}
+  gar: {type: gcr, audience: "https://promoted.example.org/", identity: push@acme.iam.gserviceaccount.com}
 environments:
   local:
     registry: localhost:5000
@@ -145,6 +148,15 @@ fn every_supported_key_is_obeyed() {
     assert_eq!(config.git.branch.as_deref(), Some("release/main"));
     assert_eq!(config.git.author, Author { name: "Robot".to_owned(), email: "robot@example.com".to_owned() });
     assert!(config.registries[&"registry.lan:5000".parse().unwrap()].insecure);
+    let ghcr = &config.receivers[&"ghcr".parse().unwrap()];
+    assert_eq!(ghcr.kind, ReceiverKind::Github);
+    assert!(matches!(&ghcr.proof, Proof::Secret(name) if name.as_str() == "github-webhook"));
+    let gar = &config.receivers[&"gar".parse().unwrap()];
+    let proof = Proof::Google {
+        audience: "https://promoted.example.org/".to_owned(),
+        identity: "push@acme.iam.gserviceaccount.com".to_owned(),
+    };
+    assert_eq!((gar.kind, &gar.proof), (ReceiverKind::Gcr, &proof));
     let local = &config.environments[&"local".parse().unwrap()];
     assert_eq!(local.cluster, Some(Cluster::Context("k3d-dev".to_owned())));
     assert_eq!(local.update, Update::Manual);

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
+use url::Url;
 
 use crate::discover::Credentials;
+use crate::discover::webhook::keys::{self, GOOGLE_KEYS};
 use crate::model::{EnvironmentName, RegistryHost};
 
 /// Watches registries, commits what a policy elects, has Flux apply it, verifies it, and takes back what fails.
@@ -37,15 +39,21 @@ pub struct Args {
     /// Connect to ADDR for the registry HOST, whose name stays; may be given several times
     #[arg(long, env = "PROMOTED_REGISTRY_ENDPOINT", value_delimiter = ',', value_name = "HOST=ADDR", value_parser = endpoint)]
     pub registry_endpoint: Vec<(RegistryHost, String)>,
-    /// The folder of the files that promote.yaml names as secrets (kubeconfigs)
+    /// The folder of the files that promote.yaml names as secrets (kubeconfigs, the secrets of webhooks)
     #[arg(long, env = "PROMOTED_SECRETS", value_name = "DIR")]
     pub secrets: Option<PathBuf>,
     /// The folder of caches; deleting it costs one clone [default: $`XDG_STATE_HOME/promoted`]
     #[arg(long, env = "PROMOTED_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-    /// Where /metrics, /healthz and /readyz are served
+    /// Where /metrics, /healthz, /readyz and /webhooks are served
     #[arg(long, env = "PROMOTED_LISTEN", default_value = "127.0.0.1:9797", value_name = "ADDR")]
     pub listen: SocketAddr,
+    /// Serve HTTPS with tls.crt and tls.key of this folder, read again when they change [default: plain HTTP]
+    #[arg(long, env = "PROMOTED_TLS", value_name = "DIR")]
+    pub tls: Option<PathBuf>,
+    /// Where the keys of Google's tokens are fetched for receivers of `type: gcr`
+    #[arg(long, env = "PROMOTED_GOOGLE_KEYS", default_value = GOOGLE_KEYS, value_name = "URL", value_parser = keys::address)]
+    pub google_keys: Url,
     /// One pass over everything, until each change has its verdict; then exit with what came of it
     #[arg(long, env = "PROMOTED_ONCE")]
     pub once: bool,

@@ -210,3 +210,27 @@ impl Event for RolledBack<'_> {
         metrics.rollbacks.with_label_values(&[app.as_str(), environment.as_str(), cause]).inc();
     }
 }
+
+/// A receiver of webhooks was called.
+pub struct Called<'a> {
+    /// The receiver's configured name; `unknown` where there is none of the name that was called.
+    pub receiver: &'a str,
+    /// What came of it, as the metric's label.
+    pub result: &'static str,
+    /// More about it, for people; nothing that the caller wrote.
+    pub detail: &'a str,
+    /// Something is wrong on one of the two sides, and it was not told a moment ago.
+    pub warn: bool,
+}
+
+impl Event for Called<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self { receiver, result, detail, warn } = self;
+        metrics.webhooks.with_label_values(&[receiver, result]).inc();
+        if warn {
+            tracing::warn!(receiver, result, detail, "a webhook was not taken");
+        } else {
+            tracing::debug!(receiver, result, detail, "webhook");
+        }
+    }
+}

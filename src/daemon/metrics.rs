@@ -20,6 +20,7 @@ pub struct Metrics {
     pub registry_quota: IntGaugeVec,
     pub outbound_blocked: IntCounterVec,
     pub tag_mutations: IntCounterVec,
+    pub webhooks: IntCounterVec,
     pub commits: IntCounterVec,
     pub push_retries: IntCounter,
     pub rollouts: IntCounterVec,
@@ -94,6 +95,11 @@ impl Metrics {
                 "tag_mutations_total",
                 "Tags that stand in Git and were pushed again with other content.",
                 &["registry"],
+            )?,
+            webhooks: counter(
+                "webhook_requests_total",
+                "Messages to the receivers of webhooks, by what came of them.",
+                &["receiver", "result"],
             )?,
             commits: counter(
                 "commits_total",

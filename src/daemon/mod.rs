@@ -13,6 +13,7 @@ pub mod health;
 pub mod leadership;
 pub mod metrics;
 pub mod promotion;
+pub mod receivers;
 pub mod supervisor;
 
 use std::path::Path;
@@ -28,9 +29,12 @@ use self::follow::Shared;
 use self::health::Health;
 use self::leadership::Candidate;
 use self::metrics::Metrics;
+use self::receivers::Receivers;
+use crate::discover::webhook::keys::GoogleKeys;
 use crate::discover::{Registries, RegistriesOptions, RegistryEvent};
 use crate::model::Exit;
 use crate::publish::{GitCredentials, Location, Mirror, MirrorOptions, PublishError, Snapshot};
+use crate::serve::Shown;
 
 /// What all tasks of a process share.
 #[derive(Debug)]
@@ -118,19 +122,28 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
     })?;
     let clusters = Clusters::new(args.secrets.clone(), false);
     let context = Arc::new(Context { mirror, registries, clusters, health, metrics });
+    let keys = GoogleKeys::new(args.google_keys.clone())
+        .map_err(|error| Failure(Exit::Internal, error.to_string()))?;
+    let receivers = Arc::new(Receivers::new(args.secrets.clone(), keys, context.health.clone()));
     if !args.once {
-        let address =
-            crate::serve::start(args.listen, context.health.clone(), context.metrics.clone(), stop.clone())
-                .await
-                .map_err(|error| Failure(Exit::Usage, error))?;
-        tracing::info!(%address, "serving /metrics, /healthz and /readyz");
+        let shown = Shown {
+            health: context.health.clone(),
+            metrics: context.metrics.clone(),
+            receivers: receivers.clone(),
+        };
+        let address = crate::serve::start(args.listen, args.tls.clone(), shown, stop.clone())
+            .await
+            .map_err(|error| Failure(Exit::Usage, error))?;
+        tracing::info!(%address, tls = args.tls.is_some(), "serving /metrics, /healthz, /readyz and /webhooks");
+        let (kept, stop) = (receivers.clone(), stop.clone());
+        tokio::spawn(async move { kept.keep_secrets(stop).await });
     }
     let exit = match &args.leader_election {
         None => {
             context.metrics.leader.set(1);
-            work(args, &context, stop).await?
+            work(args, &context, &receivers, stop).await?
         }
-        Some(name) => work_while_leading(name, args, &context, stop).await?,
+        Some(name) => work_while_leading(name, args, &context, &receivers, stop).await?,
     };
     tracing::info!(exit = exit as u8, "stopped");
     Ok(exit)
@@ -141,6 +154,7 @@ async fn work_while_leading(
     lease: &str,
     args: &Args,
     context: &Shared,
+    receivers: &Arc<Receivers>,
     stop: CancellationToken,
 ) -> Result<Exit, Failure> {
     let candidate = Candidate::new(lease, context.health.clone(), context.metrics.clone()).await;
@@ -152,7 +166,7 @@ async fn work_while_leading(
         context.health.expect("git");
         let (result, ()) = tokio::join!(
             async {
-                let result = work(args, context, term.clone()).await;
+                let result = work(args, context, receivers, term.clone()).await;
                 term.cancel();
                 result
             },
@@ -169,7 +183,12 @@ async fn work_while_leading(
 }
 
 /// Works until `stop`, or with `--once` until nothing is left to do.
-async fn work(args: &Args, context: &Shared, stop: CancellationToken) -> Result<Exit, Failure> {
+async fn work(
+    args: &Args,
+    context: &Shared,
+    receivers: &Arc<Receivers>,
+    stop: CancellationToken,
+) -> Result<Exit, Failure> {
     let Some(snapshot) = first_snapshot(context, args.once, &stop).await? else { return Ok(Exit::Done) };
     let served = args.served();
     if let Some(unknown) = served.iter().find(|name| !snapshot.config.environments.contains_key(*name)) {
@@ -185,7 +204,8 @@ async fn work(args: &Args, context: &Shared, stop: CancellationToken) -> Result<
         repository = %context.mirror.location(), branch = snapshot.branch, head = %snapshot.head,
         apps = snapshot.config.apps.len(), environments = snapshot.config.environments.len(), "started"
     );
-    let mode = supervisor::Mode { once: args.once, dry_run: args.dry_run, served };
+    let receivers = receivers.clone();
+    let mode = supervisor::Mode { once: args.once, dry_run: args.dry_run, served, receivers };
     Ok(supervisor::run(context.clone(), mode, snapshot, stop).await)
 }
 

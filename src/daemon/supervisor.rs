@@ -17,6 +17,7 @@ use super::elections::{Intentions, Place, StandingTags, World};
 use super::follow::{Shared, Subject};
 use super::gathering::Gathering;
 use super::promotion::Promotion;
+use super::receivers::Receivers;
 use crate::boundary;
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
@@ -31,11 +32,13 @@ use crate::transfer;
 const AT_ONCE: usize = 16;
 /// What stands undecided is judged anew after this long.
 const JUDGE_AGAIN: Duration = Duration::from_mins(5);
+/// How long there is at least between two looks at Git that were asked for from outside.
+const TOLD_APART: Duration = Duration::from_millis(500);
 /// How long a stop waits for a push that is under way.
 const DRAIN: Duration = Duration::from_secs(8);
 
 /// How the supervisor works.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Mode {
     /// One pass over everything, until each change has its verdict.
     pub once: bool,
@@ -43,6 +46,8 @@ pub struct Mode {
     pub dry_run: bool,
     /// The environments that are served; all if empty.
     pub served: BTreeSet<EnvironmentName>,
+    /// Who may say from outside that there is something new.
+    pub receivers: Arc<Receivers>,
 }
 
 enum Done {
@@ -94,6 +99,8 @@ pub struct Supervisor {
     outcome: Vec<Exit>,
     previewed: Vec<Change>,
     refreshing: bool,
+    /// The remote moved after it was asked; it is asked again.
+    ask_again: bool,
 }
 
 /// Runs until `stop`, or with [`Mode::once`] until nothing is left to do.
@@ -131,12 +138,15 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         outcome: Vec::new(),
         previewed: Vec::new(),
         refreshing: false,
+        ask_again: false,
     };
     supervisor.adopt_config();
-    supervisor.adopt_targets();
+    supervisor.adopt_targets(true);
     supervisor.proceed();
     let mut snapshots = supervisor.context.mirror.snapshots();
     let mut poll = Instant::now() + supervisor.snapshot.config.interval;
+    let receivers = supervisor.mode.receivers.clone();
+    let mut told = Instant::now();
     loop {
         if supervisor.mode.once && supervisor.is_idle() {
             break;
@@ -163,6 +173,11 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
                     supervisor.read(newest);
                 }
             }
+            () = async { sleep_until(told).await; receivers.pushed().await } => {
+                told = Instant::now() + TOLD_APART;
+                supervisor.ask_again = supervisor.refreshing;
+                supervisor.refresh();
+            }
             () = sleep_until(gathered) => {
                 supervisor.gathering.end();
                 supervisor.proceed();
@@ -177,6 +192,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
             }
         }
     }
+    receivers.close();
     // A daemon that was told to stop has done its work, whatever it saw meanwhile.
     if supervisor.mode.once { Exit::first(supervisor.outcome) } else { Exit::Done }
 }
@@ -224,14 +240,18 @@ impl Supervisor {
         self.context.health.set("config", problem);
     }
 
-    /// Lets the feeds look at what the configuration and the overlays name now.
-    fn adopt_targets(&mut self) {
+    /// Lets the feeds look at what the configuration and the overlays name now, and the receivers of webhooks know it.
+    fn adopt_targets(&mut self, reconfigured: bool) {
         self.standing = self.world().standing();
         let targets = self.world().targets(&self.standing);
         self.unseen.retain(|repository| targets.contains_key(repository));
         let hosts: BTreeSet<RegistryHost> =
             targets.keys().map(|repository| repository.host().clone()).collect();
-        if *self.targets.borrow() != targets {
+        let retargeted = *self.targets.borrow() != targets;
+        if !self.mode.once && (reconfigured || retargeted) {
+            self.mode.receivers.adopt(&self.snapshot.config, &self.snapshot.branch, &targets);
+        }
+        if retargeted {
             if self.mode.once {
                 let known = self.targets.borrow().clone();
                 self.unseen
@@ -255,6 +275,7 @@ impl Supervisor {
                     host.clone(),
                     self.context.registries.clone(),
                     self.targets.subscribe(),
+                    self.mode.receivers.nudges(),
                     self.sightings.clone(),
                     self.mode.once,
                 );
@@ -293,7 +314,7 @@ impl Supervisor {
         if reconfigured {
             self.adopt_config();
         }
-        self.adopt_targets();
+        self.adopt_targets(reconfigured);
         self.forget_moved();
         self.proceed();
     }

@@ -13,11 +13,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::{DiscoverError, Named, Registries, TagList};
+use super::webhook::bucket::Bucket;
+use super::{DiscoverError, Named, Nudges, Registries, TagList};
 use crate::model::{Digest, RegistryHost, Repository, Tag};
 
 /// How many repositories of one registry are asked at the same time …
@@ -26,6 +28,13 @@ const AT_ONCE: usize = 16;
 const SLOW_AT_ONCE: usize = 16;
 /// A look that takes longer is a slow one.
 const SLOW: Duration = Duration::from_secs(3);
+/// Looks per second, and at once, that nudges may cause for one repository: an image for many platforms is pushed in parts,
+/// each of which is told.
+const NUDGED: (u32, u32) = (1, 5);
+/// When a nudge whose look showed nothing new is followed once more: distribution tells of a push before it lists the tag.
+const NUDGE_SETTLES: Duration = Duration::from_secs(1);
+/// When a nudge whose look failed is followed again, unless the registry says when.
+const NUDGE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Between two questions for the digests of tags that stand in Git lie at least this many looks …
 const WATCHED_LOOKS: u32 = 10;
@@ -79,6 +88,20 @@ struct Track {
     watch: Option<Instant>,
     /// Whether the last look was a slow one.
     slow: bool,
+    /// Somebody said that there is something new, and no look has succeeded since.
+    nudged: bool,
+    /// Somebody said so, and it was not seen yet.
+    unseen: bool,
+    /// How many more looks nudges may cause now.
+    allowed: Option<Bucket>,
+}
+
+impl Track {
+    /// Counts a look before its time; an error is how long it has to wait.
+    fn take(&mut self, now: Instant) -> Result<(), Duration> {
+        let now = now.into_std();
+        self.allowed.get_or_insert_with(|| Bucket::new(NUDGED.0, NUDGED.1, now)).take(now)
+    }
 }
 
 /// The repositories that wait for their look, and those that are looked at. First due, first asked: where a pass takes
@@ -92,6 +115,11 @@ struct Lanes {
 }
 
 impl Lanes {
+    /// Adds one to the end of its lane.
+    fn add(&mut self, repository: Repository, slow: bool) {
+        if slow { &mut self.slow } else { &mut self.quick }.push_back(repository);
+    }
+
     /// The next repository to look at, if there is room for it.
     fn start(&mut self, now: Instant) -> Option<Repository> {
         let mut slow = self.running.values().filter(|(_, slow)| *slow).count();
@@ -127,6 +155,7 @@ pub async fn run(
     host: RegistryHost,
     registries: Registries,
     mut targets: watch::Receiver<Targets>,
+    nudges: Nudges,
     sightings: mpsc::Sender<Sighting>,
     once: bool,
 ) {
@@ -137,6 +166,7 @@ pub async fn run(
     let mut last: Option<Instant> = None;
     let seed = RandomState::new();
     let mut wanted = ours(&targets.borrow_and_update(), &host);
+    let mut told = nudges.told();
     // All repositories are gone through when one is due, and not for each answer.
     let mut next = Some(Instant::now());
     loop {
@@ -151,8 +181,7 @@ pub async fn run(
                     let from = track.due.filter(|due| *due + *interval > now).unwrap_or(now);
                     track.due = Some(from + *interval);
                     asked.insert(repository.clone());
-                    let lane = if track.slow { &mut lanes.slow } else { &mut lanes.quick };
-                    lane.push_back(repository.clone());
+                    lanes.add(repository.clone(), track.slow);
                 }
                 if !once {
                     // What is still being asked is looked at again when its answer has come.
@@ -191,9 +220,23 @@ pub async fn run(
                 let digests = named.iter().map(|(tag, named)| (tag.clone(), named.digest.clone())).collect();
                 if let Some(track) = tracks.get_mut(&repository) {
                     track.slow = took >= SLOW;
-                    if let Ok(list) = &result {
-                        track.known = Some(list.clone());
-                        track.named.extend(named);
+                    match &result {
+                        Ok(list) => {
+                            track.known = Some(list.clone());
+                            track.named.extend(named);
+                            track.nudged = false;
+                            let now = Instant::now();
+                            // What was said during this look is for the next one.
+                            let is_last = track.due.is_none_or(|due| due > now);
+                            if is_last && std::mem::take(&mut track.unseen) && list.unchanged {
+                                track.due = earlier(track.due, Some(now + NUDGE_SETTLES));
+                            }
+                        }
+                        Err(error) if track.nudged => {
+                            let again = Instant::now() + error.until().map_or(NUDGE_AGAIN, pause);
+                            track.due = earlier(track.due, Some(again));
+                        }
+                        Err(_) => {}
                     }
                     if let Some(look) = wanted.get(&repository) {
                         track.named.retain(|tag, _| look.watched.contains(tag) || look.followed.contains(tag));
@@ -216,6 +259,33 @@ pub async fn run(
                 wanted = ours(&targets.borrow_and_update(), &host);
                 tracks.retain(|repository, _| wanted.contains_key(repository));
                 next = Some(Instant::now());
+            }
+            Ok(()) = told.changed() => {
+                let now = Instant::now();
+                for repository in nudges.take(&host) {
+                    let (Some(look), Some(track)) = (wanted.get(&repository), tracks.get_mut(&repository))
+                    else {
+                        continue;
+                    };
+                    (track.nudged, track.unseen) = (true, true);
+                    let looking = lanes.running.contains_key(&repository);
+                    let waits = asked.contains(&repository) && !looking;
+                    if waits || track.due.is_some_and(|due| due <= now) {
+                        continue;
+                    }
+                    // No more than this: what the registry allows is for each look to obey.
+                    match track.take(now) {
+                        // What comes during a look may have come too late for it.
+                        Ok(()) if looking => track.due = Some(now),
+                        Ok(()) => {
+                            track.due = Some(now + look.interval);
+                            asked.insert(repository.clone());
+                            lanes.add(repository, track.slow);
+                        }
+                        Err(wait) => track.due = earlier(track.due, Some(now + wait)),
+                    }
+                    next = earlier(next, track.due);
+                }
             }
             () = until(earlier(next, room)) => {}
             () = sightings.closed() => return,
@@ -279,6 +349,12 @@ fn watch_again(interval: Duration, seed: u64) -> Duration {
     let shortest = interval.saturating_mul(WATCHED_LOOKS).max(WATCHED_AFTER);
     let share = u32::try_from(seed % 1000).unwrap_or(0);
     shortest.saturating_add(shortest / 1000 * share)
+}
+
+/// How long it is until then, and a moment more, so that the registry's clock agrees.
+fn pause(until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
+        + Duration::from_millis(100)
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

@@ -1,6 +1,7 @@
 //! What exists: tags, digests and manifests in registries.
 //!
-//! In: repositories, credentials, and where this process may connect. Out: complete tag lists and verified manifests.
+//! In: repositories, credentials, and where this process may connect. Out: complete tag lists and verified manifests;
+//! from webhooks, where to look before the time.
 //! May fail as [`DiscoverError`]; an empty, partial or failed list never means "no such tag".
 
 mod answer;
@@ -18,6 +19,7 @@ mod host;
 mod link;
 mod listing;
 pub(crate) mod manifest;
+mod nudges;
 mod options;
 mod quota;
 pub(crate) mod referrers;
@@ -26,10 +28,12 @@ pub(crate) mod request;
 mod route;
 mod tags;
 mod token;
+pub mod webhook;
 
 pub use credentials::{Credentials, Login};
 pub use error::DiscoverError;
 pub use manifest::{Contents, Descriptor, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, Platform};
+pub use nudges::Nudges;
 pub use options::{Observer, Reference, RegistriesOptions, RegistryEvent};
 pub use referrers::Referrers;
 pub use registry::{Named, Registries};

@@ -404,7 +404,7 @@ async fn a_registry_slower_than_the_interval_is_still_asked_for_every_repository
         (0..60).map(|number| (repository(number), feed::Look::every(Duration::from_millis(1)))).collect();
     let (_targets, targets) = tokio::sync::watch::channel(wanted.clone());
     let (sightings, mut inbox) = tokio::sync::mpsc::channel(64);
-    tokio::spawn(feed::run(slow.host(), anonymous(), targets, sightings, false));
+    tokio::spawn(feed::run(slow.host(), anonymous(), targets, Nudges::default(), sightings, false));
     let mut looks = std::collections::BTreeMap::new();
     for _ in 0..3 * wanted.len() {
         *looks.entry(inbox.recv().await.unwrap().repository).or_insert(0) += 1;
@@ -437,7 +437,7 @@ async fn a_tag_that_stands_in_git_is_asked_for_at_first_and_when_the_list_change
     };
     let (_targets, targets) = tokio::sync::watch::channel([(stub.repository(), look)].into());
     let (sightings, mut inbox) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(feed::run(stub.host(), anonymous(), targets, sightings, false));
+    tokio::spawn(feed::run(stub.host(), anonymous(), targets, Nudges::default(), sightings, false));
     let mut next = async || {
         let sighting = inbox.recv().await.unwrap();
         assert!(sighting.result.is_ok(), "{sighting:?}");
@@ -455,6 +455,90 @@ async fn a_tag_that_stands_in_git_is_asked_for_at_first_and_when_the_list_change
     assert_eq!(seen.iter().filter(|tags| *tags == "latest v1").count(), 1, "{seen:?}");
     // What a short answer leaves out is what was known.
     assert!(stub.count("if-none-match") > 20 && stub.count("manifests/gone") == 0);
+}
+
+/// A feed of `repository` that polls so rarely that only nudges make it look again.
+fn rarely(
+    repository: &Repository,
+) -> (Nudges, tokio::sync::mpsc::Receiver<feed::Sighting>, tokio::sync::watch::Sender<feed::Targets>) {
+    let wanted = feed::Targets::from([(repository.clone(), feed::Look::every(Duration::from_hours(1)))]);
+    let (sender, targets) = tokio::sync::watch::channel(wanted);
+    let (sightings, inbox) = tokio::sync::mpsc::channel(64);
+    let nudges = Nudges::default();
+    let feed = feed::run(repository.host().clone(), anonymous(), targets, nudges.clone(), sightings, false);
+    tokio::spawn(feed);
+    (nudges, inbox, sender)
+}
+
+#[tokio::test]
+async fn a_nudged_repository_is_looked_at_now_and_once_for_all_nudges() {
+    let registry = Stub::start(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        reply("200 OK", &[], r#"{"tags":["v1"]}"#)
+    })
+    .await;
+    let repository = registry.repository();
+    let (nudges, mut inbox, _targets) = rarely(&repository);
+    inbox.recv().await.unwrap();
+    let unknown = Repository::new(registry.host(), "team/unknown").unwrap();
+    nudges.add([repository.clone(), unknown]);
+    inbox.recv().await.unwrap();
+    assert_eq!(registry.count("GET"), 2, "what nobody looks at is not looked at");
+    nudges.add([repository.clone()]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    // What comes during a look may have come too late for it, so one more look follows, and not one for each.
+    for _ in 0..50 {
+        nudges.add([repository.clone()]);
+    }
+    for _ in 0..2 {
+        inbox.recv().await.unwrap();
+    }
+    // It showed nothing new, as a registry does that tells of a push before it lists the tag: one more, and that is all.
+    inbox.recv().await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(1500), inbox.recv()).await;
+    assert!(more.is_err(), "{more:?}");
+    assert_eq!(registry.count("GET"), 5);
+}
+
+#[tokio::test]
+async fn a_nudge_waits_for_the_registrys_pause_and_is_not_forgotten() {
+    let answers = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let registry = Stub::start(move |_| match answers.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {
+        1 => reply("429 Too Many Requests", &["Retry-After: 2"], ""),
+        _ => reply("200 OK", &[], r#"{"tags":["v1"]}"#),
+    })
+    .await;
+    let (nudges, mut inbox, _targets) = rarely(&registry.repository());
+    inbox.recv().await.unwrap();
+    nudges.add([registry.repository()]);
+    assert!(matches!(inbox.recv().await.unwrap().result, Err(DiscoverError::RateLimited { .. })));
+    let began = std::time::Instant::now();
+    // A flood during the pause costs the registry nothing.
+    for _ in 0..50 {
+        nudges.add([registry.repository()]);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(registry.count("GET"), 2);
+    while let Err(error) = inbox.recv().await.unwrap().result {
+        assert!(matches!(error, DiscoverError::BackingOff { .. }), "{error}");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(1000), "{:?}", began.elapsed());
+    assert_eq!(registry.count("GET"), 3);
+}
+
+#[tokio::test]
+async fn nudges_without_end_cause_one_look_a_second() {
+    let registry = Stub::start(|_| reply("200 OK", &[], r#"{"tags":["v1"]}"#)).await;
+    let (nudges, mut inbox, _targets) = rarely(&registry.repository());
+    inbox.recv().await.unwrap();
+    let began = std::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(2500) {
+        nudges.add([registry.repository()]);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        while inbox.try_recv().is_ok() {}
+    }
+    let looks = registry.count("GET") - 1;
+    assert!((5..=12).contains(&looks), "{looks} looks");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ mod verdict;
 
 pub use change::{CommitId, Source};
 pub use exit::Exit;
-pub use names::{AppName, EnvironmentName, ImageName};
+pub use names::{AppName, EnvironmentName, ImageName, ReceiverName};
 pub use reference::{Digest, Image, RegistryHost, Repository, Tag};
 pub use verdict::{LayerNote, Times, Verdict, VerdictNote};
 

@@ -64,6 +64,14 @@ name!(
     "up to 63 lower-case letters, digits and inner hyphens"
 );
 name!(
+    /// A receiver of webhooks: a key below `receivers`, and a part of its address.
+    ReceiverName,
+    "receiver name",
+    63,
+    |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-',
+    "up to 63 lower-case letters, digits and inner hyphens"
+);
+name!(
     /// `images[].name` of a `kustomization.yaml`.
     ImageName,
     "image name",

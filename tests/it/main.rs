@@ -18,3 +18,5 @@ mod replicas;
 mod rollback;
 mod the_loop;
 mod verify;
+mod webhook_limits;
+mod webhooks;

@@ -53,7 +53,13 @@ fn the_schemas_own_example_is_taken() {
 #[test]
 fn what_the_parser_refuses_by_its_shape_the_schema_refuses() {
     let cases = [
-        with_lines("receivers: {}\n"),
+        with_lines("evidence: {}\n"),
+        with_lines("receivers: {a: {}}\n"),
+        with_lines("receivers: {a: {type: bitbucket, secret: a}}\n"),
+        with_lines("receivers: {a: {type: github}}\n"),
+        with_lines("receivers: {a: {type: github, secret: a, audience: b}}\n"),
+        with_lines("receivers: {a: {type: gcr, secret: a}}\n"),
+        with_lines("receivers: {a: {type: gcr, audience: a}}\n"),
         with_lines("unknown: 1\n"),
         SMALLEST.replace("version: 1", "version: 2"),
         with_environment("after: []"),

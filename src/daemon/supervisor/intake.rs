@@ -146,6 +146,9 @@ impl Supervisor {
                     }
                     Err(error) => self.context.health.set("git", Some(error.to_string())),
                 }
+                if std::mem::take(&mut self.ask_again) {
+                    self.refresh();
+                }
             }
             Done::Resolved(repository, tag, result) => {
                 self.resolving.remove(&(repository.clone(), tag.clone()));

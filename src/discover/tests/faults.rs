@@ -114,7 +114,7 @@ async fn after_server_errors_what_was_known_is_confirmed() {
     let look = feed::Look::every(Duration::from_millis(1));
     let (_targets, targets) = tokio::sync::watch::channel([(stub.repository(), look)].into());
     let (sightings, mut inbox) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(feed::run(stub.host(), anonymous(), targets, sightings, false));
+    tokio::spawn(feed::run(stub.host(), anonymous(), targets, Nudges::default(), sightings, false));
     let mut seen = Vec::new();
     for _ in 0..5 {
         let result = inbox.recv().await.unwrap().result;
@@ -259,7 +259,7 @@ async fn repositories_that_hang_do_not_keep_the_others_from_their_interval() {
         hanging.chain(healthy.iter().cloned()).map(|repository| (repository, look.clone())).collect();
     let (_targets, targets) = tokio::sync::watch::channel(wanted);
     let (sightings, mut inbox) = tokio::sync::mpsc::channel(64);
-    tokio::spawn(feed::run(stub.host(), anonymous(), targets, sightings, false));
+    tokio::spawn(feed::run(stub.host(), anonymous(), targets, Nudges::default(), sightings, false));
     let mut looks = std::collections::BTreeMap::new();
     let began = std::time::Instant::now();
     while began.elapsed() < Duration::from_secs(20) {
@@ -286,7 +286,7 @@ async fn little_quota_slows_the_feed_before_it_is_used_up_and_is_told() {
     let began = std::time::Instant::now();
     let (_targets, targets) = tokio::sync::watch::channel(wanted);
     let (sightings, mut inbox) = tokio::sync::mpsc::channel(64);
-    tokio::spawn(feed::run(stub.host(), registries, targets, sightings, false));
+    tokio::spawn(feed::run(stub.host(), registries, targets, Nudges::default(), sightings, false));
     for _ in 0..3 {
         inbox.recv().await.unwrap();
     }

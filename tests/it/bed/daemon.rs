@@ -77,6 +77,7 @@ pub(crate) struct Promoted<'a> {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     pod: Option<Pod>,
+    listen: Option<String>,
 }
 
 impl<'a> Promoted<'a> {
@@ -88,7 +89,14 @@ impl<'a> Promoted<'a> {
             arguments: Vec::new(),
             environment: Vec::new(),
             pod: None,
+            listen: None,
         }
+    }
+
+    /// The address that it listens on, for who must know it before it is started.
+    pub(crate) fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = Some(address.into());
+        self
     }
 
     /// One more argument.
@@ -165,7 +173,7 @@ impl<'a> Promoted<'a> {
     /// Starts it. It ends at the latest with the thread that called this.
     pub(crate) fn start(self) -> Daemon {
         let (number, log) = self.log();
-        let address = free_address();
+        let address = self.listen.clone().unwrap_or_else(free_address);
         let output = File::create(&log).expect("a log file");
         let child = self
             .command(number)
@@ -180,7 +188,7 @@ impl<'a> Promoted<'a> {
 }
 
 /// A loopback address that is free now.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("a port").to_string()
 }

@@ -18,6 +18,7 @@ mod http;
 mod image;
 mod pod;
 mod recipe;
+mod registry;
 mod site;
 
 use std::collections::BTreeMap;
@@ -30,11 +31,12 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-pub(crate) use daemon::{Daemon, Promoted, Run, promote_alone};
+pub(crate) use daemon::{Daemon, Promoted, Run, free_address, promote_alone};
 pub(crate) use git::Commit;
 pub(crate) use http::{Answer, request};
 pub(crate) use pod::Pod;
 pub(crate) use recipe::{Recipe, site};
+pub(crate) use registry::{Registry, Release};
 pub(crate) use site::Site;
 
 /// How long anything may take before a test gives up. A busy machine is slow, so this is far above what is seen.

@@ -139,10 +139,15 @@ fn the_network_lets_through_only_what_is_listed() {
     assert_eq!(
         spec["ingress"],
         json!([{
-            "from": [{"namespaceSelector": monitoring}],
+            "from": [{"namespaceSelector": monitoring.clone()}],
             "ports": [{"port": "http", "protocol": "TCP"}]
         }])
     );
+    let with_webhooks =
+        self::rendered(&[MINIMAL, &["networkPolicy.webhooksFrom={ingress-nginx,monitoring}"]].concat());
+    let from = &the(&with_webhooks, "NetworkPolicy")["spec"]["ingress"][0]["from"];
+    let ingress = json!({"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}});
+    assert_eq!(*from, json!([{"namespaceSelector": monitoring}, {"namespaceSelector": ingress}]));
     let [dns, outside] = items(&spec["egress"]) else { panic!("{}", spec["egress"]) };
     let ports = |rule: &Value| -> Vec<u64> {
         items(&rule["ports"]).iter().filter_map(|port| port["port"].as_u64()).collect()
