@@ -9,6 +9,7 @@
 #[path = "../../tests/it/bed/mod.rs"]
 mod bed;
 
+mod build;
 mod burst;
 mod floor;
 mod flux;
@@ -26,9 +27,10 @@ use report::Report;
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 7] = [
+const QUESTIONS: [Question; 8] = [
     ("push", push::answer),
     ("latency", latency::answer),
+    ("build", build::answer),
     ("burst", burst::answer),
     ("quiet", quiet::answer),
     ("told", told::answer),

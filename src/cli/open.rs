@@ -10,6 +10,7 @@ use crate::daemon::args::{credentials, folder};
 use crate::daemon::clusters::Clusters;
 use crate::daemon::health::Health;
 use crate::daemon::metrics::Metrics;
+use crate::daemon::ways::Ways;
 use crate::discover::{Registries, RegistriesOptions};
 use crate::model::Exit;
 use crate::publish::{GitCredentials, Location, Mirror, MirrorOptions, Snapshot};
@@ -49,6 +50,7 @@ pub(super) async fn open(
         mirror,
         registries,
         clusters: Clusters::new(secrets, true),
+        ways: Ways::new(common.registry_endpoint.iter().map(|(host, _)| host.clone()).collect()),
         health: Arc::new(Health::default()),
         metrics: Arc::new(metrics),
     };

@@ -1,6 +1,6 @@
 //! `promote --to ENV`: plan, copy, commit, wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
@@ -62,6 +62,7 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
     }
     if !go.is_empty() {
         confirm(printer, asked, environment)?;
+        context.learn_ways(&snapshot.config, &BTreeSet::new()).await;
         preflight(&context, asked, environment).await?;
     }
     let commit = if go.is_empty() { None } else { Some(commit(&context, printer, asked, &go).await?) };

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::args::{self, Common};
 use super::output::{Printer, ago, table};
 use super::{Failure, open};
+use crate::daemon::builds;
 use crate::model::{AppName, CommitId, Digest, EnvironmentName, Exit, ImageName, Source, Tag, Verdict};
 use crate::publish::{Desired, Snapshot, version};
 
@@ -123,6 +124,11 @@ fn rows(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, desir
     }
     let images = snapshot.config.apps.get(app).map(|app| app.images.keys()).into_iter().flatten();
     let row = |image: &ImageName| {
+        let build = if builds::stands(desired, image) {
+            vec![format!("{image} is a local build; versions of its policy wait until somebody commits one")]
+        } else {
+            Vec::new()
+        };
         let written = desired.images.get(image).cloned().unwrap_or_default();
         let note = match (&written.digest, origin) {
             (_, Some(origin)) if snapshot.verdicts.on(&origin.commit, app, environment, image).is_some() => {
@@ -145,7 +151,7 @@ fn rows(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, desir
                 .map(|trailers| trailers.source.clone()),
             verdict: note.map(|note| note.verdict),
             reasons: note.map(|note| note.reasons.clone()).unwrap_or_default(),
-            remarks: remarks.clone(),
+            remarks: [build, remarks.clone()].concat(),
         }
     };
     images.map(row).collect()

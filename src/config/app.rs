@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::elect::range::Range;
 use crate::model::ImageName;
 
+use super::build::build;
 use super::keys::{APP, IMAGE, POLICY, SEMVER};
 use super::mask::shown;
 use super::problem::Findings;
@@ -98,7 +99,8 @@ fn image<'t>(entry: Named<'t>, findings: &mut Findings) -> Option<ImageDraft<'t>
         let policy = policy.and_then(|value| self::policy(&value, findings));
         let interval =
             fields.get("interval").and_then(|value| value.duration(Duration::from_secs(1), findings));
-        Some(ImagePolicy { repository: repository?, policy: policy?, interval })
+        let build = fields.get("build").and_then(|value| build(&value, findings));
+        Some(ImagePolicy { repository: repository?, policy: policy?, interval, build })
     });
     Some(ImageDraft { name: name?, value, policy })
 }

@@ -31,14 +31,15 @@ pub(super) const VERIFY: Keys = Keys {
 };
 pub(super) const APP: Keys = Keys { supported: &["path", "markers", "images"], not_yet: &[] };
 pub(super) const IMAGE: Keys =
-    Keys { supported: &["repository", "policy", "interval"], not_yet: &["filterTags", "platforms", "build"] };
+    Keys { supported: &["repository", "policy", "interval", "build"], not_yet: &["filterTags", "platforms"] };
+pub(super) const BUILD: Keys = Keys { supported: &["artifact", "watch", "command"], not_yet: &[] };
 pub(super) const POLICY: Keys =
     Keys { supported: &["semver"], not_yet: &["numerical", "alphabetical", "newest", "digest"] };
 pub(super) const SEMVER: Keys = Keys { supported: &["range"], not_yet: &[] };
 
 /// All of them, by their names below `$defs` of the schema.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &Keys); 15] = [
+pub(super) const ALL: [(&str, &Keys); 16] = [
     ("root", &ROOT),
     ("git", &GIT),
     ("author", &AUTHOR),
@@ -52,6 +53,7 @@ pub(super) const ALL: [(&str, &Keys); 15] = [
     ("verify", &VERIFY),
     ("app", &APP),
     ("image", &IMAGE),
+    ("build", &BUILD),
     ("policy", &POLICY),
     ("semver", &SEMVER),
 ];

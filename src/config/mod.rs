@@ -4,6 +4,7 @@
 //! somewhere, or [`Problems`]: all of them at once, each with line and column. Nothing else can fail.
 
 mod app;
+mod build;
 mod check;
 mod document;
 pub mod duration;
@@ -222,6 +223,20 @@ pub struct ImagePolicy {
     pub policy: Policy,
     /// How often its registry is polled, at least 1 second; none for [`Config::interval`].
     pub interval: Option<Duration>,
+    /// How it is built beside the daemon; none for an image that only comes from a registry.
+    pub build: Option<Build>,
+}
+
+/// How an image is built beside the daemon. All paths are below the folder of `--allow-builds`, without `..`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// The OCI layout that is pushed when it is whole and has changed; none where the command pushes.
+    pub artifact: Option<String>,
+    /// What the command builds from; empty where there is no command.
+    pub watch: Vec<String>,
+    /// A program and its words, in which [`crate::discover::build::REFERENCE`] stands for the reference to push to;
+    /// empty where somebody else builds the artifact.
+    pub command: Vec<String>,
 }
 
 /// How a repository is written.

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
+mod builds;
 mod hostile;
 mod problems;
+mod receivers;
 mod schema;
 
 use std::time::Duration;
@@ -61,6 +63,7 @@ apps:
       web:
         policy: {semver: {range: "1.x"}}
         interval: 5m
+        build: {artifact: target/image-oci, watch: [src, Dockerfile, .], command: [make, image, "REF={ref}"]}
       ghcr.io/acme/sidecar:
         repository: quay.io/acme/sidecar
         policy: {semver: {range: "^2.1"}}
@@ -87,6 +90,12 @@ fn with_image(keys: &str) -> String {
         "version: 1\nenvironments: {{local: {{registry: 'localhost:5000'}}}}\n\
          apps: {{web: {{path: web, images: {{web: {{{keys}}}}}}}}}\n"
     )
+}
+
+/// The problems, each as `LINE:COLUMN: KEY.PATH: message`.
+fn problems(text: &str) -> Vec<String> {
+    let problems = Config::parse("promote.yaml", text.as_bytes()).expect_err(text);
+    problems.problems.iter().map(ToString::to_string).collect()
 }
 
 /// A good file with these lines at its end.

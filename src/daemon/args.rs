@@ -60,6 +60,9 @@ pub struct Args {
     /// Write nothing anywhere; tell what would be committed
     #[arg(long, env = "PROMOTED_DRY_RUN")]
     pub dry_run: bool,
+    /// Run the builds of promote.yaml and push what they make; all their paths are below DIR, and commands run there
+    #[arg(long, env = "PROMOTED_ALLOW_BUILDS", value_name = "DIR")]
+    pub allow_builds: Option<PathBuf>,
     /// Of several replicas in a cluster, work only while this one holds the Lease of that name in its namespace
     #[arg(
         long, env = "PROMOTED_LEADER_ELECTION", value_name = "LEASE", num_args = 0..=1, require_equals = true,

@@ -40,7 +40,8 @@ impl Clusters {
         Ok(Some(flux))
     }
 
-    async fn cluster(&self, from: &config::Cluster) -> Result<Arc<Cluster>, DeliverError> {
+    /// The connection to a cluster.
+    pub async fn cluster(&self, from: &config::Cluster) -> Result<Arc<Cluster>, DeliverError> {
         let key = format!("{from:?}");
         let mut connected = self.connected.lock().await;
         if let Some(cluster) = connected.get(&key) {

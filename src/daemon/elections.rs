@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::builds::{self, Pushed};
 use super::promotion::{self, Plan, Promotion, Wish};
 use crate::config::Update;
 use crate::discover::TagList;
@@ -27,6 +28,8 @@ pub struct World<'a> {
     pub digests: &'a HashMap<(Repository, Tag), Known>,
     /// Versions that were about to be committed when a person was quicker.
     pub overtaken: &'a BTreeMap<Place, Vec<Image>>,
+    /// The local builds that were pushed last.
+    pub builds: &'a Pushed,
     /// The environments that this process serves; all if empty.
     pub served: &'a BTreeSet<EnvironmentName>,
 }
@@ -130,6 +133,11 @@ impl World<'_> {
         desired: &Desired,
         into: &mut Intentions,
     ) {
+        // A build is elected when it is pushed; what a policy elects beside it follows with the next commit.
+        if let Some(change) = self.elect_builds(app, environment, desired, into) {
+            into.changes.push(change);
+            return;
+        }
         let place = (app.clone(), environment.clone());
         let Some(settings) = self.snapshot.config.apps.get(app) else { return };
         let quarantined: Vec<Digest> =
@@ -139,6 +147,10 @@ impl World<'_> {
         let mut moves = Vec::new();
         let mut resolve = BTreeSet::new();
         for (image, policy) in &settings.images {
+            // Whether a version of the policy is newer than a build can't be told.
+            if builds::stands(desired, image) {
+                continue;
+            }
             let Some(repository) = self.snapshot.config.repository(environment, app, image) else { continue };
             let Some(list) = self.tags.get(&repository) else { continue };
             let current = desired.images.get(image).cloned().unwrap_or_default();
@@ -191,7 +203,7 @@ fn note(into: &mut Intentions, place: &Place, image: &ImageName, why: &elect::Wh
     }
 }
 
-fn standing(written: &Written) -> Standing<'_> {
+pub(super) fn standing(written: &Written) -> Standing<'_> {
     Standing {
         name: written.new_name.as_deref(),
         tag: written.new_tag.as_ref(),

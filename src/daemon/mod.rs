@@ -4,6 +4,7 @@
 //! whatever became of the process that did. Nothing is read from the state directory that Git does not have.
 
 pub mod args;
+pub mod builds;
 pub mod clusters;
 pub mod elections;
 pub mod events;
@@ -15,7 +16,9 @@ pub mod metrics;
 pub mod promotion;
 pub mod receivers;
 pub mod supervisor;
+pub mod ways;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +33,12 @@ use self::health::Health;
 use self::leadership::Candidate;
 use self::metrics::Metrics;
 use self::receivers::Receivers;
+use self::ways::Ways;
+use crate::config::Config;
+use crate::discover::build::Root;
 use crate::discover::webhook::keys::GoogleKeys;
 use crate::discover::{Registries, RegistriesOptions, RegistryEvent};
-use crate::model::Exit;
+use crate::model::{EnvironmentName, Exit};
 use crate::publish::{GitCredentials, Location, Mirror, MirrorOptions, PublishError, Snapshot};
 use crate::serve::Shown;
 
@@ -45,10 +51,19 @@ pub struct Context {
     pub registries: Registries,
     /// The clusters.
     pub clusters: Clusters,
+    /// The ways to registries that the clusters publish.
+    pub ways: Ways,
     /// What is usable.
     pub health: Arc<Health>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+}
+
+impl Context {
+    /// Asks the clusters for the ways to their registries.
+    pub async fn learn_ways(&self, config: &Config, served: &BTreeSet<EnvironmentName>) {
+        self.ways.learn(&self.clusters, &self.registries, config, served).await;
+    }
 }
 
 /// How long a remote that does not answer at the start is left alone between two tries.
@@ -121,7 +136,8 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
         state,
     })?;
     let clusters = Clusters::new(args.secrets.clone(), false);
-    let context = Arc::new(Context { mirror, registries, clusters, health, metrics });
+    let ways = Ways::new(args.endpoints().into_keys().collect());
+    let context = Arc::new(Context { mirror, registries, clusters, ways, health, metrics });
     let keys = GoogleKeys::new(args.google_keys.clone())
         .map_err(|error| Failure(Exit::Internal, error.to_string()))?;
     let receivers = Arc::new(Receivers::new(args.secrets.clone(), keys, context.health.clone()));
@@ -205,8 +221,22 @@ async fn work(
         apps = snapshot.config.apps.len(), environments = snapshot.config.environments.len(), "started"
     );
     let receivers = receivers.clone();
-    let mode = supervisor::Mode { once: args.once, dry_run: args.dry_run, served, receivers };
+    let builds = builds_folder(args)?;
+    // The first look at a registry needs its way.
+    context.learn_ways(&snapshot.config, &served).await;
+    let mode = supervisor::Mode { once: args.once, dry_run: args.dry_run, served, receivers, builds };
     Ok(supervisor::run(context.clone(), mode, snapshot, stop).await)
+}
+
+/// The folder below which builds run, if a person allows any.
+fn builds_folder(args: &Args) -> Result<Option<Root>, Failure> {
+    match &args.allow_builds {
+        // A build writes to a registry.
+        Some(folder) if !args.dry_run => {
+            Root::open(folder).map(Some).map_err(|error| Failure(Exit::Usage, error.to_string()))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Reads the remote for the first time; the daemon waits for one that does not answer yet.

@@ -1,9 +1,12 @@
 //! What would move from one environment to the next, and what stands in the way.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::elect::{semver, upstream};
-use crate::model::{AppName, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag, Verdict};
+use crate::model::{
+    AppName, BuildTag, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag, Verdict,
+};
 use crate::publish::{Change, Move, Snapshot, version};
 
 /// An image to bring to the target's registry before the commit.
@@ -131,8 +134,8 @@ pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: 
             continue;
         }
         if !wish.may_go_down {
-            let order = step.from.new_tag.as_ref().map(|current| semver::compare(tag, current));
-            if matches!(order, Some(None | Some(std::cmp::Ordering::Less))) {
+            let order = step.from.new_tag.as_ref().map(|current| order(tag, current));
+            if matches!(order, Some(None | Some(Ordering::Less))) {
                 reasons.push(format!("{image} {tag} is not newer than {} in {target}", version(&step.from)));
                 continue;
             }
@@ -167,6 +170,14 @@ pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: 
         quarantine: Vec::new(),
     };
     Plan::Go(Box::new(Promotion { change, transfers, from: set.from }))
+}
+
+/// How two versions are ordered: local builds by their time, others by the policy; none where it can't be told.
+fn order(one: &Tag, other: &Tag) -> Option<Ordering> {
+    match (BuildTag::of(one), BuildTag::of(other)) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
+        _ => semver::compare(one, other),
+    }
 }
 
 /// What stands in the environments before the target, with what counts for it there.

@@ -13,12 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::builds::Builds;
 use super::elections::{Intentions, Place, StandingTags, World};
 use super::follow::{Shared, Subject};
 use super::gathering::Gathering;
 use super::promotion::Promotion;
 use super::receivers::Receivers;
 use crate::boundary;
+use crate::discover::build::Root;
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
 use crate::model::{
@@ -48,6 +50,8 @@ pub struct Mode {
     pub served: BTreeSet<EnvironmentName>,
     /// Who may say from outside that there is something new.
     pub receivers: Arc<Receivers>,
+    /// The folder below which builds run; none where none may.
+    pub builds: Option<Root>,
 }
 
 enum Done {
@@ -79,6 +83,7 @@ pub struct Supervisor {
     feeds: BTreeMap<RegistryHost, tokio::task::JoinHandle<()>>,
     sightings: mpsc::Sender<feed::Sighting>,
     unseen: BTreeSet<Repository>,
+    builds: Builds,
     /// Elections that wait for the other looks of their pass.
     gathering: Gathering,
     /// How many looks of the present pass each registry still owes.
@@ -106,6 +111,7 @@ pub struct Supervisor {
 /// Runs until `stop`, or with [`Mode::once`] until nothing is left to do.
 pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: CancellationToken) -> Exit {
     let (sightings, mut inbox) = mpsc::channel(64);
+    let (builds, mut built) = Builds::new(mode.builds.clone(), mode.once);
     let mut supervisor = Supervisor {
         context,
         mode,
@@ -122,6 +128,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         feeds: BTreeMap::new(),
         sightings,
         unseen: BTreeSet::new(),
+        builds,
         gathering: Gathering::default(),
         owed: BTreeMap::new(),
         publishing: BTreeSet::new(),
@@ -162,6 +169,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
                 break;
             }
             Some(sighting) = inbox.recv() => supervisor.saw(sighting),
+            Some(word) = built.recv() => supervisor.built(word),
             Some(done) = supervisor.tasks.join_next() => {
                 if let Ok(done) = done {
                     supervisor.done(done);
@@ -205,7 +213,8 @@ impl Supervisor {
     }
 
     fn is_idle(&self) -> bool {
-        self.unseen.is_empty() && !self.gathering.is_open() && self.tasks.is_empty()
+        let seen = self.unseen.is_empty() && self.builds.pending.is_empty();
+        seen && !self.gathering.is_open() && self.tasks.is_empty()
     }
 
     /// Lets a push that is under way come to its end; everything else goes on from Git at the next start.
@@ -238,6 +247,7 @@ impl Supervisor {
             self.end(Exit::Usage);
         }
         self.context.health.set("config", problem);
+        self.builds.adopt(&self.context, &self.snapshot.config, &self.mode.served);
     }
 
     /// Lets the feeds look at what the configuration and the overlays name now, and the receivers of webhooks know it.
@@ -290,6 +300,7 @@ impl Supervisor {
             tags: &self.tags,
             digests: &self.digests,
             overtaken: &self.overtaken,
+            builds: &self.builds.pushed,
             served: &self.mode.served,
         }
     }
@@ -301,6 +312,10 @@ impl Supervisor {
         self.refreshing = true;
         let mirror = self.context.mirror.clone();
         self.tasks.spawn(async move { Done::Refreshed(mirror.refresh().await) });
+        // A cluster that has answered costs nothing here; one that does not keeps nobody waiting.
+        let (context, config) = (self.context.clone(), self.snapshot.config.clone());
+        let served = self.mode.served.clone();
+        tokio::spawn(async move { context.learn_ways(&config, &served).await });
     }
 
     /// A new state of the remote.

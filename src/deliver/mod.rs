@@ -7,6 +7,7 @@
 pub mod cluster;
 mod connection;
 pub mod flux;
+pub mod hosting;
 pub mod lease;
 pub mod revision;
 

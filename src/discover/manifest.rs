@@ -128,6 +128,36 @@ where
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
+/// A digest in the making, by the algorithm of the one that is expected.
+pub(crate) enum Hash {
+    Sha256(sha2::Sha256),
+    Sha512(sha2::Sha512),
+}
+
+impl Hash {
+    pub(crate) fn of(digest: &Digest) -> Self {
+        if digest.as_str().starts_with("sha512:") {
+            Self::Sha512(sha2::Sha512::new())
+        } else {
+            Self::Sha256(sha2::Sha256::new())
+        }
+    }
+
+    pub(crate) fn update(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Sha256(hash) => hash.update(chunk),
+            Self::Sha512(hash) => hash.update(chunk),
+        }
+    }
+
+    pub(crate) fn finish(&mut self) -> String {
+        match self {
+            Self::Sha256(hash) => format!("sha256:{}", hex::encode(hash.finalize_reset())),
+            Self::Sha512(hash) => format!("sha512:{}", hex::encode(hash.finalize_reset())),
+        }
+    }
+}
+
 /// Whether `content` has the digest; knows sha256 and sha512.
 pub(crate) fn has_digest(content: &[u8], digest: &Digest) -> bool {
     match digest.as_str().split_once(':') {

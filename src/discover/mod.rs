@@ -6,6 +6,7 @@
 
 mod answer;
 mod backoff;
+pub mod build;
 mod ca;
 mod challenge;
 mod connection;

@@ -4,6 +4,7 @@
 //! [`Choice`], with the reason when nothing moves. An election never goes down, and takes nothing from a list that is
 //! empty: "no tags" means "not known".
 
+pub mod build;
 pub mod range;
 pub mod semver;
 pub mod upstream;

@@ -52,6 +52,8 @@ impl<'de> serde::Deserialize<'de> for CommitId {
 pub enum Source {
     /// A policy elected it among a registry's tags.
     Registry,
+    /// It was built beside this process and pushed from there.
+    Build,
     /// It was verified in an environment before this one.
     Promotion {
         /// The environment that verified it.
@@ -69,10 +71,11 @@ pub enum Source {
 }
 
 impl Source {
-    /// The word that metrics and JSON use: `registry`, `promotion`, `rollback` or `manual`.
+    /// The word that metrics and JSON use: `registry`, `build`, `promotion`, `rollback` or `manual`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Registry => "registry",
+            Self::Build => "build",
             Self::Promotion { .. } => "promotion",
             Self::Rollback { .. } => "rollback",
             Self::Manual => "manual",
@@ -83,7 +86,7 @@ impl Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Registry | Self::Manual => f.write_str(self.kind()),
+            Self::Registry | Self::Build | Self::Manual => f.write_str(self.kind()),
             Self::Promotion { from, commit } => write!(f, "promotion {from}@{commit}"),
             Self::Rollback { commit } => write!(f, "rollback {commit}"),
         }
@@ -96,6 +99,7 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         match text.split_once(' ') {
             None if text == "registry" => Ok(Self::Registry),
+            None if text == "build" => Ok(Self::Build),
             None if text == "manual" => Ok(Self::Manual),
             Some(("promotion", origin)) => {
                 let (from, commit) = origin
@@ -104,9 +108,11 @@ impl FromStr for Source {
                 Ok(Self::Promotion { from: from.parse()?, commit: commit.parse()? })
             }
             Some(("rollback", commit)) => Ok(Self::Rollback { commit: commit.parse()? }),
-            _ => {
-                Err(Invalid::new("source", text, "registry, promotion ENV@COMMIT, rollback COMMIT or manual"))
-            }
+            _ => Err(Invalid::new(
+                "source",
+                text,
+                "registry, build, promotion ENV@COMMIT, rollback COMMIT or manual",
+            )),
         }
     }
 }

@@ -3,12 +3,14 @@
 //! Text from outside becomes one of these at the edge, or an [`Invalid`] that says what is wrong with it.
 //! Inside, a [`Tag`] is a legal tag and a [`Digest`] a legal digest.
 
+mod build_tag;
 mod change;
 mod exit;
 mod names;
 mod reference;
 mod verdict;
 
+pub use build_tag::BuildTag;
 pub use change::{CommitId, Source};
 pub use exit::Exit;
 pub use names::{AppName, EnvironmentName, ImageName, ReceiverName};

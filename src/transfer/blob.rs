@@ -1,18 +1,25 @@
 //! Brings one blob to the target: it is there, it is mounted, or it streams through without being held.
+//!
+//! It comes from another registry or from a file of a local build.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use reqwest::{Response, StatusCode};
-use sha2::Digest as _;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
 
 use super::{TransferError, write};
+use crate::discover::build::{Artifact, BuildError, Root};
+use crate::discover::manifest::Hash;
 use crate::discover::{Descriptor, DiscoverError, Registries};
 use crate::model::{Digest, Repository};
 
 /// No data for so long means a dead source.
 const IDLE_DEADLINE: Duration = Duration::from_secs(30);
+/// How much of a file is read at once.
+const CHUNK: usize = 256 * 1024;
 
 pub(super) enum Outcome {
     Present,
@@ -50,7 +57,7 @@ pub(super) async fn bring(
         None => write::start_upload(registries, to, &blob.digest).await?,
     };
     let fault = Arc::new(Mutex::new(None));
-    let body = checked(source, blob, Arc::clone(&fault));
+    let body = checked(Source::Registry(source), blob, Arc::clone(&fault));
     let sent = write::upload(registries, to, blob, upload, body).await;
     let fault = fault.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (sent, fault) {
@@ -65,13 +72,46 @@ pub(super) async fn bring(
     }
 }
 
+/// Sends a blob of a local build to where it is not yet.
+pub(super) async fn send(
+    registries: &Registries,
+    root: &Root,
+    artifact: &Artifact,
+    to: &Repository,
+    blob: &Descriptor,
+) -> Result<Outcome, TransferError> {
+    if write::has_blob(registries, to, &blob.digest).await? {
+        return Ok(Outcome::Present);
+    }
+    let file = File::from_std(artifact.open(root, &blob.digest)?);
+    let upload = write::start_upload(registries, to, &blob.digest).await?;
+    let fault = Arc::new(Mutex::new(None));
+    let body = checked(Source::File(file), blob, Arc::clone(&fault));
+    let sent = write::upload(registries, to, blob, upload, body).await;
+    let fault = fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (sent, fault) {
+        (_, Some(Fault::Content(reason) | Fault::Connection(reason))) => Err(BuildError::Incomplete {
+            path: artifact.path.clone(),
+            missing: format!("blob {} changed while it was sent: {reason}", blob.digest.short()),
+        }
+        .into()),
+        (Err(error), None) => Err(error),
+        (Ok(()), None) => Ok(Outcome::Sent),
+    }
+}
+
+enum Source {
+    Registry(Response),
+    File(File),
+}
+
 enum Fault {
     Content(String),
     Connection(String),
 }
 
 struct Flow {
-    source: Response,
+    source: Source,
     hash: Hash,
     left: u64,
     digest: Digest,
@@ -79,7 +119,7 @@ struct Flow {
 }
 
 /// The source's body as a request body. Its last bytes are let through only once the whole has the right digest.
-fn checked(source: Response, blob: &Descriptor, fault: Arc<Mutex<Option<Fault>>>) -> reqwest::Body {
+fn checked(source: Source, blob: &Descriptor, fault: Arc<Mutex<Option<Fault>>>) -> reqwest::Body {
     let flow =
         Flow { source, hash: Hash::of(&blob.digest), left: blob.size, digest: blob.digest.clone(), fault };
     reqwest::Body::wrap_stream(futures::stream::try_unfold(flow, |mut flow| async move {
@@ -96,10 +136,21 @@ fn checked(source: Response, blob: &Descriptor, fault: Arc<Mutex<Option<Fault>>>
 
 impl Flow {
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        let chunk = tokio::time::timeout(IDLE_DEADLINE, self.source.chunk())
-            .await
-            .map_err(|_| Fault::Connection(format!("no data for {} seconds", IDLE_DEADLINE.as_secs())))?
-            .map_err(|error| Fault::Connection(error.without_url().to_string()))?;
+        let chunk = match &mut self.source {
+            Source::Registry(response) => tokio::time::timeout(IDLE_DEADLINE, response.chunk())
+                .await
+                .map_err(|_| Fault::Connection(format!("no data for {} seconds", IDLE_DEADLINE.as_secs())))?
+                .map_err(|error| Fault::Connection(error.without_url().to_string()))?,
+            // An archive goes on after the blob.
+            Source::File(_) if self.left == 0 => None,
+            Source::File(file) => {
+                let most = usize::try_from(self.left).map_or(CHUNK, |left| left.min(CHUNK));
+                let mut chunk = BytesMut::with_capacity(most);
+                let read = file.take(most as u64).read_buf(&mut chunk).await;
+                let read = read.map_err(|error| Fault::Content(error.to_string()))?;
+                (read > 0).then(|| chunk.freeze())
+            }
+        };
         let Some(chunk) = chunk else {
             return match self.left {
                 0 => Ok(None),
@@ -118,35 +169,6 @@ impl Flow {
             }
         }
         Ok(Some(chunk))
-    }
-}
-
-enum Hash {
-    Sha256(sha2::Sha256),
-    Sha512(sha2::Sha512),
-}
-
-impl Hash {
-    fn of(digest: &Digest) -> Self {
-        if digest.as_str().starts_with("sha512:") {
-            Self::Sha512(sha2::Sha512::new())
-        } else {
-            Self::Sha256(sha2::Sha256::new())
-        }
-    }
-
-    fn update(&mut self, chunk: &[u8]) {
-        match self {
-            Self::Sha256(hash) => hash.update(chunk),
-            Self::Sha512(hash) => hash.update(chunk),
-        }
-    }
-
-    fn finish(&mut self) -> String {
-        match self {
-            Self::Sha256(hash) => format!("sha256:{}", hex::encode(hash.finalize_reset())),
-            Self::Sha512(hash) => format!("sha512:{}", hex::encode(hash.finalize_reset())),
-        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Brings an image from one repository to another: by digest, all platforms, with everything that refers to it.
 //!
-//! In: two repositories, a digest, the tag that it gets. Out: what had to be moved. Order makes it safe to stop anywhere:
+//! In: two repositories, or a local build and a repository; a digest, the tag that it gets. Out: what had to be moved. Order makes it safe to stop anywhere:
 //! blobs, manifests from the leaves up, what refers to them, and the tag last. Running it again moves what is missing.
 //! May fail as [`TransferError`].
 
 mod blob;
 mod family;
+mod push;
 mod write;
+
+pub use push::push;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +18,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 
+use crate::discover::build::BuildError;
 use crate::discover::request::Access;
 use crate::discover::{Descriptor, DiscoverError, Manifest, Reference, Registries};
 use crate::model::{Digest, Repository, Tag};
@@ -31,6 +35,9 @@ pub enum TransferError {
     /// Source or target did not answer as needed.
     #[error(transparent)]
     Registry(#[from] DiscoverError),
+    /// The local build changed or can't be read.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// The target's tag already means something else.
     #[error(
         "{repository}:{tag} already is {found}, so it can't become {wanted}; a tag means one thing: promote under another tag, or delete that one in the registry"
@@ -98,6 +105,7 @@ impl TransferError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Registry(error) => error.kind(),
+            Self::Build(_) => "build",
             Self::TagTaken { .. } => "tag_taken",
             Self::Refused { .. } => "refused",
             Self::Mismatch { .. } => "mismatch",
@@ -177,17 +185,22 @@ pub async fn copy(
         patiently(|| write::tag(registries, to, tag, &root)).await?;
         copied.tagged = true;
     }
+    read_back(registries, to, tag, digest).await?;
+    Ok(copied)
+}
+
+/// Makes sure that the target shows what was written.
+async fn read_back(
+    registries: &Registries,
+    to: &Repository,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<(), TransferError> {
     let found = patiently(|| head(registries, to, Reference::Tag(tag))).await?;
     if found.as_ref() == Some(digest) {
-        Ok(copied)
-    } else {
-        Err(TransferError::ReadBack {
-            repository: to.clone(),
-            tag: tag.clone(),
-            found,
-            wanted: digest.clone(),
-        })
+        return Ok(());
     }
+    Err(TransferError::ReadBack { repository: to.clone(), tag: tag.clone(), found, wanted: digest.clone() })
 }
 
 /// Whether the tag is there and right; [`TransferError::TagTaken`] where it is there and wrong.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod bed;
+mod builds;
 mod chart;
 mod clusters;
 mod command_line;

@@ -1,7 +1,7 @@
 //! Every problem with its exact words.
 
 use super::super::*;
-use super::{SMALLEST, with_environment, with_image, with_lines};
+use super::{SMALLEST, problems, with_environment, with_image, with_lines};
 
 /// Two apps whose folders meet in one environment.
 const TWICE: &str = "version: 1
@@ -10,12 +10,6 @@ apps:
   one: {path: 'x/{environment}/b', images: {i: {policy: {semver: {range: '*'}}}}}
   two: {path: 'x/b/{environment}', images: {i: {policy: {semver: {range: '*'}}}}}
 ";
-
-/// The problems, each as `LINE:COLUMN: KEY.PATH: message`.
-fn problems(text: &str) -> Vec<String> {
-    let problems = Config::parse("promote.yaml", text.as_bytes()).expect_err(text);
-    problems.problems.iter().map(ToString::to_string).collect()
-}
 
 #[test]
 fn a_problem_is_told_with_the_files_name() {
@@ -801,11 +795,10 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
         ["4:43: environments.local.verify.mesh: is not supported yet; remove it"]
     );
     assert_eq!(
-        problems(&with_image("policy: {semver: {range: '*'}}, filterTags: {}, platforms: [], build: {}")),
+        problems(&with_image("policy: {semver: {range: '*'}}, filterTags: {}, platforms: []")),
         [
             "3:72: apps.web.images.web.filterTags: is not supported yet; remove it",
-            "3:88: apps.web.images.web.platforms: is not supported yet; remove it",
-            "3:103: apps.web.images.web.build: is not supported yet; remove it"
+            "3:88: apps.web.images.web.platforms: is not supported yet; remove it"
         ]
     );
     assert_eq!(
@@ -835,96 +828,5 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
             &with_image("policy: {semver: {range: '*'}}").replace("path: web", "path: web, markers: {a: b}")
         ),
         ["3:34: apps.web.markers: is not supported yet; remove it"]
-    );
-}
-
-#[test]
-fn a_receiver_without_what_it_is_proved_by_is_told_what_to_set() {
-    let missing = "`secret` is missing; add `secret: NAME`, the file below --secrets that holds what the sender proves \
-                   itself by";
-    for kind in [
-        "github",
-        "gitlab",
-        "gitea",
-        "harbor",
-        "quay",
-        "dockerhub",
-        "distribution",
-        "ecr",
-        "acr",
-        "generic-hmac",
-    ] {
-        assert_eq!(
-            problems(&with_lines(&format!("receivers: {{a: {{type: {kind}}}}}\n"))),
-            [format!("4:16: receivers.a: {missing}")]
-        );
-    }
-    assert_eq!(
-        problems(&with_lines("receivers: {a: {type: gcr}}\n")),
-        [
-            "4:16: receivers.a: `audience` is missing; add `audience: AUDIENCE, as the subscription has it`",
-            "4:16: receivers.a: `identity` is missing; add `identity: EMAIL, the subscription's service account`",
-        ]
-    );
-    assert_eq!(
-        problems(&with_lines("receivers: {a: {secret: b}}\n")),
-        ["4:16: receivers.a: `type` is missing; add `type: github`"]
-    );
-}
-
-#[test]
-fn a_receivers_keys_that_its_type_does_not_use_are_told() {
-    assert_eq!(
-        problems(&with_lines("receivers: {a: {type: quay, secret: b, audience: c, identity: d}}\n")),
-        [
-            "4:50: receivers.a.audience: only `type: gcr` has it; remove it",
-            "4:63: receivers.a.identity: only `type: gcr` has it; remove it",
-        ]
-    );
-    assert_eq!(
-        problems(&with_lines("receivers: {a: {type: gcr, secret: b, audience: c, identity: d@e.f}}\n")),
-        [
-            "4:36: receivers.a.secret: `type: gcr` has no secret, its sender shows a token of Google's; remove it and \
-             set `audience` and `identity`"
-        ]
-    );
-}
-
-#[test]
-fn a_receivers_name_type_and_values_are_told_how_to_write_them() {
-    assert_eq!(
-        problems(&with_lines("receivers: {../a: {type: quay, secret: b}}\n")),
-        [
-            "4:13: receivers.\"../a\": not a receiver's name (got \"../a\"); use up to 63 lower-case letters, digits and \
-             inner hyphens"
-        ]
-    );
-    assert_eq!(
-        problems(&with_lines("receivers: {a: {type: bitbucket, secret: b}}\n")),
-        [
-            "4:23: receivers.a.type: unknown value (got \"bitbucket\"); write github or gitlab or gitea or harbor or \
-             quay or dockerhub or distribution or ecr or acr or gcr or generic-hmac"
-        ]
-    );
-    assert_eq!(
-        problems(&with_lines("receivers: {a: {type: quay, secret: ../b}}\n")),
-        [
-            "4:37: receivers.a.secret: not the name of a secret (got \"../b\"); write the name of a file below \
-             --secrets, without a path"
-        ]
-    );
-    assert_eq!(
-        problems(&with_lines("receivers: {a: {type: gcr, audience: 'b c', identity: d}}\n")),
-        [
-            "4:38: receivers.a.audience: not an audience (got \"b c\"); write the one of the push subscription, up to \
-             500 characters without spaces",
-            "4:55: receivers.a.identity: not an e-mail address (got \"d\"); write the one of the subscription's \
-             service account",
-        ]
-    );
-    let many: Vec<String> = (0..101).map(|number| format!("a{number}: {{type: quay, secret: b}}")).collect();
-    assert_eq!(
-        problems(&with_lines(&format!("receivers: {{{}}}\n", many.join(", ")))),
-        ["4:12: receivers: more than 100 receivers (got 101); remove some"]
     );
 }

@@ -70,6 +70,9 @@ fn what_the_parser_refuses_by_its_shape_the_schema_refuses() {
         with_environment("registry: 'a:1', after: local"),
         with_image("policy: {newest: {}}"),
         with_image("interval: 5m"),
+        with_image("policy: {semver: {range: '*'}}, build: {}"),
+        with_image("policy: {semver: {range: '*'}}, build: {artifact: [x]}"),
+        with_image("policy: {semver: {range: '*'}}, build: {watch: src, command: [make]}"),
         with_image("policy: []"),
     ];
     for text in cases {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Done, Supervisor, exit_of};
 use crate::boundary;
+use crate::daemon::builds::Word;
 use crate::daemon::events::{Committed, Event as _, RolledBack, Scanned, TagMoved};
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
@@ -73,6 +74,21 @@ impl Supervisor {
         if waiting == 0 && self.gathering.is_open() {
             self.proceed();
         }
+    }
+
+    pub(super) fn built(&mut self, word: Word) {
+        match word {
+            Word::Made(name, made) => {
+                self.builds.pushed.insert(name, made);
+            }
+            Word::Over(name, failed) => {
+                self.builds.pending.remove(&name);
+                if let Some(exit) = failed {
+                    self.end(exit);
+                }
+            }
+        }
+        self.proceed();
     }
 
     /// Forgets that listed tags of `repository` had no digest, for those whose time has come; whether there are any.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::pod::Pod;
 use super::site::Site;
+use super::workshop::Workshop;
 use super::{Answer, http, isolated, until};
 
 /// How a program ended, and what it said.
@@ -78,6 +79,7 @@ pub(crate) struct Promoted<'a> {
     environment: Vec<(OsString, OsString)>,
     pod: Option<Pod>,
     listen: Option<String>,
+    has_watches: bool,
 }
 
 impl<'a> Promoted<'a> {
@@ -90,6 +92,7 @@ impl<'a> Promoted<'a> {
             environment: Vec::new(),
             pod: None,
             listen: None,
+            has_watches: true,
         }
     }
 
@@ -135,11 +138,30 @@ impl<'a> Promoted<'a> {
         self
     }
 
+    /// Lets it build in that folder.
+    pub(crate) fn allow_builds(self, workshop: &Workshop) -> Self {
+        self.arg("--allow-builds").arg(workshop.path())
+    }
+
+    /// Lets the kernel refuse it every watch of a file or folder.
+    pub(crate) fn without_watches(mut self) -> Self {
+        self.has_watches = false;
+        self
+    }
+
     fn command(&self, number: usize) -> Command {
         let folder = self.site.folder();
         let state = self.state.clone().unwrap_or_else(|| folder.join(format!("state-{number}")));
         let mut command = match &self.pod {
-            None => bound(env!("CARGO_BIN_EXE_promoted"), self.site),
+            None if self.has_watches => bound(env!("CARGO_BIN_EXE_promoted"), self.site),
+            None => {
+                // A user namespace has limits of its own.
+                let script = "echo 0 > /proc/sys/user/max_inotify_watches && exec \"$@\"";
+                let mut unshare = bound("unshare", self.site);
+                unshare.args(["--user", "--map-root-user", "--", "sh", "-c", script, "sh"]);
+                unshare.args(["setpriv", "--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_promoted")]);
+                unshare
+            }
             Some(pod) => pod.enter(bound("unshare", self.site), env!("CARGO_BIN_EXE_promoted")),
         };
         command

@@ -20,6 +20,7 @@ mod pod;
 mod recipe;
 mod registry;
 mod site;
+mod workshop;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -38,6 +39,7 @@ pub(crate) use pod::Pod;
 pub(crate) use recipe::{Recipe, site};
 pub(crate) use registry::{Registry, Release};
 pub(crate) use site::Site;
+pub(crate) use workshop::Workshop;
 
 /// How long anything may take before a test gives up. A busy machine is slow, so this is far above what is seen.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
