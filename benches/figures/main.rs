@@ -11,6 +11,7 @@ mod bed;
 
 mod build;
 mod burst;
+mod feed;
 mod floor;
 mod flux;
 mod ground;
@@ -27,12 +28,13 @@ use report::Report;
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 8] = [
+const QUESTIONS: [Question; 9] = [
     ("push", push::answer),
     ("latency", latency::answer),
     ("build", build::answer),
     ("burst", burst::answer),
     ("quiet", quiet::answer),
+    ("feed", feed::answer),
     ("told", told::answer),
     ("idle", idle::answer),
     ("webhooks", webhooks::answer),

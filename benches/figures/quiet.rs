@@ -35,7 +35,7 @@ pub(crate) fn answer(report: &mut Report) {
 }
 
 /// The daemon's metrics by name, over all labels.
-fn counters(daemon: &Daemon) -> BTreeMap<String, f64> {
+pub(crate) fn counters(daemon: &Daemon) -> BTreeMap<String, f64> {
     let mut sums = BTreeMap::new();
     for line in daemon.get("/metrics").1.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap_or_default();
@@ -45,7 +45,7 @@ fn counters(daemon: &Daemon) -> BTreeMap<String, f64> {
     sums
 }
 
-fn total(counters: &BTreeMap<String, f64>, name: &str) -> f64 {
+pub(crate) fn total(counters: &BTreeMap<String, f64>, name: &str) -> f64 {
     counters.get(name).copied().unwrap_or_default()
 }
 
@@ -54,7 +54,7 @@ fn passes(daemon: &Daemon) -> f64 {
 }
 
 /// How long the daemon's threads have run, in user and in kernel mode.
-fn cpu(daemon: &Daemon) -> Duration {
+pub(crate) fn cpu(daemon: &Daemon) -> Duration {
     let text = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
     // The second field, the name, may hold spaces; what follows its bracket is the third.
     let fields: Vec<&str> = text.rsplit(") ").next().unwrap_or_default().split(' ').collect();

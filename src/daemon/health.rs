@@ -55,6 +55,9 @@ impl Health {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let before = parts.get(part).map(|part| part.problem.clone());
         if before.as_ref() == Some(&problem) {
+            if let Some(part) = parts.get_mut(part).filter(|_| problem.is_some()) {
+                part.needed = needed;
+            }
             return;
         }
         match (&problem, before.flatten()) {

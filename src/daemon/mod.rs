@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod promotion;
 pub mod receivers;
 pub mod supervisor;
+pub mod trouble;
 pub mod ways;
 
 use std::collections::BTreeSet;

@@ -19,6 +19,7 @@ use super::follow::{Shared, Subject};
 use super::gathering::Gathering;
 use super::promotion::Promotion;
 use super::receivers::Receivers;
+use super::trouble::Trouble;
 use crate::boundary;
 use crate::discover::build::Root;
 use crate::discover::{DiscoverError, TagList, feed};
@@ -73,8 +74,9 @@ pub struct Supervisor {
     first_seen: HashMap<(Repository, Tag), Timestamp>,
     digests: HashMap<(Repository, Tag), Known>,
     standing: StandingTags,
+    troubles: BTreeMap<RegistryHost, Trouble>,
     /// Tags that were pushed again with other content than stands in Git, and the content that was told.
-    moved: BTreeMap<(Repository, Tag), Digest>,
+    moved_tags: BTreeMap<(Repository, Tag), Digest>,
     resolving: BTreeSet<(Repository, Tag)>,
     /// Tags that are listed and have no digest: how often they were asked for, and when they are again.
     absent: HashMap<(Repository, Tag), (u32, Instant)>,
@@ -120,7 +122,8 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         first_seen: HashMap::new(),
         digests: HashMap::new(),
         standing: StandingTags::new(),
-        moved: BTreeMap::new(),
+        troubles: BTreeMap::new(),
+        moved_tags: BTreeMap::new(),
         resolving: BTreeSet::new(),
         absent: HashMap::new(),
         overtaken: BTreeMap::new(),
@@ -255,6 +258,9 @@ impl Supervisor {
         self.standing = self.world().standing();
         let targets = self.world().targets(&self.standing);
         self.unseen.retain(|repository| targets.contains_key(repository));
+        for trouble in self.troubles.values_mut() {
+            trouble.retain(|repository| targets.contains_key(repository));
+        }
         let hosts: BTreeSet<RegistryHost> =
             targets.keys().map(|repository| repository.host().clone()).collect();
         let retargeted = *self.targets.borrow() != targets;
@@ -274,6 +280,7 @@ impl Supervisor {
             if !wanted {
                 feed.abort();
                 self.owed.remove(host);
+                self.troubles.remove(host);
                 self.context.health.forget(&format!("registry {host}"));
             }
             wanted

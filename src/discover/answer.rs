@@ -11,7 +11,7 @@ use url::Url;
 use super::DiscoverError;
 use super::RegistryEvent;
 use super::connection::Connections;
-use super::egress::NotPublic;
+use super::egress::{LinkLocal, NotPublic};
 use super::host::Host;
 use super::quota::Quota;
 use crate::model::{RegistryHost, printable};
@@ -38,6 +38,9 @@ impl Turn<'_> {
         }
     }
 }
+
+/// The rule that keeps the names of the configuration away from metadata services.
+pub(crate) const LINK_LOCAL: &str = "a link-local address";
 
 impl Connections {
     /// Reports one answer to the observer.
@@ -84,6 +87,9 @@ impl Connections {
                     what,
                     "a name on another host that resolves to a private address",
                 );
+            }
+            if inner.is::<LinkLocal>() {
+                return self.blocked(registry, url, what, LINK_LOCAL);
             }
             reason = inner.to_string();
             source = inner.source();

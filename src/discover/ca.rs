@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use reqwest::{Certificate, Client};
 
-use super::egress::Instead;
+use super::egress::{Instead, NoLinkLocal};
 use super::route::client_builder;
 use crate::config::SecretName;
 use crate::model::with_causes;
@@ -70,7 +70,7 @@ impl Private {
         let built = |builder: reqwest::ClientBuilder| {
             builder.build().map_err(|error| unusable(with_causes(&error, 200)))
         };
-        let same_host = built(builder())?;
+        let same_host = built(builder().dns_resolver(Arc::new(NoLinkLocal)))?;
         let client = match elsewhere {
             Some(host) => {
                 let resolver = Arc::new(Instead { host: host.to_owned() });

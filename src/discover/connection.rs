@@ -13,7 +13,7 @@ use super::answer;
 use super::ca::Private;
 use super::challenge::{self, Challenge};
 use super::ecr::Passwords;
-use super::egress::{PublicOnly, Way};
+use super::egress::{NoLinkLocal, PublicOnly, Way};
 use super::host::{Host, lock};
 use super::request::{Access, Payload, Request, Target};
 use super::route::{Endpoint, build, client_builder};
@@ -47,7 +47,7 @@ impl Connections {
     pub(crate) fn new(options: RegistriesOptions) -> Result<Self, DiscoverError> {
         let builder = || client_builder(&options.user_agent);
         let connections = Self {
-            client: build(builder())?,
+            client: build(builder().dns_resolver(Arc::new(NoLinkLocal)))?,
             guarded: build(builder().dns_resolver(Arc::new(PublicOnly)))?,
             passwords: Passwords::new(options.aws, &options.user_agent)?,
             user_agent: options.user_agent.clone(),
@@ -90,7 +90,7 @@ impl Connections {
     pub(crate) async fn send(&self, request: Request<'_>) -> Result<Response, DiscoverError> {
         let registry = request.access.registry();
         let host = self.host(registry);
-        let route = self.route(registry)?;
+        let route = self.route(registry, request.what)?;
         let (mut url, mut way) = match request.target {
             Target::Path(path) => {
                 let url = route

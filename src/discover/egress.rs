@@ -122,6 +122,41 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
+/// Whether an address leads to this machine's surroundings alone: where clouds have their metadata services.
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => address.is_link_local(),
+            // The last is where AWS has its own.
+            None => {
+                address.is_unicast_link_local() || address.segments() == [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254]
+            }
+        },
+    }
+}
+
+/// Resolves the names of the configuration, which whoever may push can write: to no link-local address.
+#[derive(Debug)]
+pub(crate) struct NoLinkLocal;
+
+/// A name that resolves to a link-local address.
+#[derive(Debug, thiserror::Error)]
+#[error("it resolves to a link-local address")]
+pub(crate) struct LinkLocal;
+
+impl Resolve for NoLinkLocal {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().any(|address| is_link_local(address.ip())) {
+                return Err(LinkLocal.into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
 /// Resolves names to public addresses alone, so that a name can't be pointed inwards after it was judged.
 #[derive(Debug)]
 pub(crate) struct PublicOnly;
@@ -207,6 +242,16 @@ mod tests {
         let names = ["k3d-registry:5000", "localhost:41000"];
         assert_eq!(way("k3d-registry:5000", &names, true, "http://localhost:41000/v2/x"), Ok(Way::Registry));
         assert!(way("k3d-registry:5000", &names, true, "http://localhost:41001/v2/x").is_err());
+    }
+
+    #[test]
+    fn metadata_services_are_link_local_and_private_registries_are_not() {
+        for inside in ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "fd00:ec2::254"] {
+            assert!(is_link_local(inside.parse().unwrap()), "{inside}");
+        }
+        for other in ["10.0.0.1", "127.0.0.1", "192.168.1.5", "::1", "fd12::1", "1.1.1.1"] {
+            assert!(!is_link_local(other.parse().unwrap()), "{other}");
+        }
     }
 
     #[test]

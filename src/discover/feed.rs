@@ -24,8 +24,10 @@ use crate::model::{Digest, RegistryHost, Repository, Tag};
 
 /// How many repositories of one registry are asked at the same time …
 const AT_ONCE: usize = 16;
-/// … and besides, how many of those that take long or did so the last time.
+/// … and besides, how many of those that took long the last time.
 const SLOW_AT_ONCE: usize = 16;
+/// How many looks may take long at the same time without taking room from others: more is a registry that is ill.
+const SLOW_LIMIT: usize = 128;
 /// A look that takes longer is a slow one.
 const SLOW: Duration = Duration::from_secs(3);
 /// Looks per second, and at once, that nudges may cause for one repository: an image for many platforms is pushed in parts,
@@ -124,7 +126,7 @@ impl Lanes {
     fn start(&mut self, now: Instant) -> Option<Repository> {
         let mut slow = self.running.values().filter(|(_, slow)| *slow).count();
         for (began, is_slow) in self.running.values_mut() {
-            if !*is_slow && slow < SLOW_AT_ONCE && *began + SLOW <= now {
+            if !*is_slow && slow < SLOW_LIMIT && *began + SLOW <= now {
                 *is_slow = true;
                 slow += 1;
             }
@@ -392,9 +394,11 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| lanes.start(now)).count(), AT_ONCE);
         // None of them answers.
         assert_eq!(lanes.room(), Some(now + SLOW));
-        let later = now + SLOW;
-        assert_eq!(std::iter::from_fn(|| lanes.start(later)).count(), AT_ONCE);
-        assert_eq!(lanes.running.len(), AT_ONCE + SLOW_AT_ONCE);
+        for pass in 1..=3 {
+            let later = now + SLOW * pass;
+            let started = std::iter::from_fn(|| lanes.start(later)).count();
+            assert_eq!(started, if pass < 3 { AT_ONCE } else { 50 - 3 * AT_ONCE });
+        }
         // In the next pass those that hung wait for each other alone.
         let mut lanes = Lanes {
             quick: (100..110).map(repository).collect(),

@@ -24,6 +24,10 @@ pub(crate) fn next_page<'a>(
         {
             return Err(format!("its Link leads to another host, {}", printable(host, 80)));
         }
+        // Joined to an address again, such a path would name a host.
+        if next.path().starts_with("//") {
+            return Err(format!("its Link \"{}\" is no path of a list", printable(target, 80)));
+        }
         let path = match next.query() {
             Some(query) => format!("{}?{query}", next.path()),
             None => next.path().to_owned(),
@@ -104,6 +108,7 @@ mod tests {
             "<file:///etc/passwd>; rel=\"next\"",
             "<http://[::1>; rel=\"next\"",
             "<https://r.example.evil/v2>; rel=\"next\"",
+            "<https://r.example:5000//evil.example/v2>; rel=\"next\"",
         ] {
             assert!(next(header).is_err(), "{header}");
         }

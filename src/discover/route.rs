@@ -9,6 +9,7 @@ use url::Url;
 
 use super::DiscoverError;
 use super::RegistryEvent;
+use super::answer::LINK_LOCAL;
 use super::ca::Private;
 use super::connection::{Connections, write};
 use super::egress::{self, Instead, Way};
@@ -53,7 +54,7 @@ impl Connections {
         Ok(())
     }
 
-    pub(crate) fn route(&self, registry: &RegistryHost) -> Result<Route, DiscoverError> {
+    pub(crate) fn route(&self, registry: &RegistryHost, what: &str) -> Result<Route, DiscoverError> {
         let endpoint = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
         let manner = self.manners.read().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
         let ca = manner.as_ref().and_then(|manner| manner.ca.as_ref());
@@ -90,6 +91,10 @@ impl Connections {
         let setup = |reason: String| DiscoverError::Setup { reason: format!("{registry}: {reason}") };
         let base =
             Url::parse(&format!("{scheme}://{authority}/")).map_err(|error| setup(error.to_string()))?;
+        let literal = registry.host().trim_matches(['[', ']']).parse();
+        if endpoint.is_none() && literal.is_ok_and(egress::is_link_local) {
+            return Err(self.blocked(registry, &base, what, LINK_LOCAL));
+        }
         let host_header = match &endpoint {
             Some(_) => Some(HeaderValue::from_str(name).map_err(|error| setup(error.to_string()))?),
             None => None,

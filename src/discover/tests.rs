@@ -17,7 +17,7 @@ use super::*;
 use crate::config::RegistryOptions;
 use crate::model::{Digest, RegistryHost, Repository, Tag};
 
-/// A server on a free port that answers each request head as `answer` says (with nothing at all if that is empty), and
+/// A server on a free port that answers each request (its head, and what little may follow) as `answer` says (with nothing at all if that is empty), and
 /// remembers the heads.
 struct Stub {
     port: u16,
@@ -45,7 +45,9 @@ impl Stub {
                     let length = head.to_ascii_lowercase().lines().find_map(|line| {
                         line.strip_prefix("content-length: ").and_then(|length| length.parse().ok())
                     });
-                    let _ = stream.read_exact(&mut vec![0; length.unwrap_or(0)]).await;
+                    let mut body = vec![0; length.unwrap_or(0)];
+                    let _ = stream.read_exact(&mut body).await;
+                    let head = head + &String::from_utf8_lossy(&body);
                     let reply = answer(&head);
                     seen.lock().unwrap().push(head);
                     if reply.is_empty() {

@@ -15,6 +15,7 @@ mod metrics_and_health;
 mod promotion;
 mod publish;
 mod recovery;
+mod registries;
 mod replicas;
 mod rollback;
 mod the_loop;

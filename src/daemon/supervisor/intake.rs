@@ -10,9 +10,10 @@ use super::{Done, Supervisor, exit_of};
 use crate::boundary;
 use crate::daemon::builds::Word;
 use crate::daemon::events::{Committed, Event as _, RolledBack, Scanned, TagMoved};
+use crate::daemon::trouble::Trouble;
 use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
-use crate::model::{Digest, Exit, Image, Repository, Source, Tag};
+use crate::model::{Digest, Exit, Image, RegistryHost, Repository, Source, Tag};
 use crate::publish::{Change, Outcome, PublishError, Published};
 
 /// A tag that is listed without a manifest is asked for again after this long, then after twice as long, …
@@ -32,10 +33,21 @@ impl Supervisor {
         self.unseen.remove(&repository);
         self.owed.insert(repository.host().clone(), waiting);
         self.gathering.hear(Instant::now());
-        let part = format!("registry {}", repository.host());
+        let trouble = self.troubles.entry(repository.host().clone()).or_default();
+        match &result {
+            // One repository that does not exist says nothing about its registry.
+            Ok(_) | Err(DiscoverError::NotFound { .. } | DiscoverError::Garbage { .. }) => {
+                trouble.answered(&repository);
+            }
+            Err(DiscoverError::BackingOff { .. }) => {}
+            Err(error) => {
+                trouble.failed(&repository, error.to_string());
+                self.end(Exit::Unreachable);
+            }
+        }
+        self.tell_registry(repository.host());
         match result {
             Ok(list) => {
-                self.context.health.set(&part, None);
                 self.context.health.tell(&format!("repository {repository}"), None);
                 let again = self.asks_again(&repository, &list);
                 let renamed = self.named(&repository, digests);
@@ -59,17 +71,11 @@ impl Supervisor {
                     self.gathering.begin(Instant::now());
                 }
             }
-            // One repository that does not exist says nothing about its registry.
             Err(error @ (DiscoverError::NotFound { .. } | DiscoverError::Garbage { .. })) => {
                 self.end(Exit::Unreachable);
                 self.context.health.tell(&format!("repository {repository}"), Some(error.to_string()));
-                self.context.health.set(&part, None);
             }
-            Err(DiscoverError::BackingOff { .. }) => {}
-            Err(error) => {
-                self.end(Exit::Unreachable);
-                self.context.health.set(&part, Some(error.to_string()));
-            }
+            Err(_) => {}
         }
         if waiting == 0 && self.gathering.is_open() {
             self.proceed();
@@ -89,6 +95,17 @@ impl Supervisor {
             }
         }
         self.proceed();
+    }
+
+    /// Tells how a registry is: not usable if none of its repositories can be looked at.
+    fn tell_registry(&self, host: &RegistryHost) {
+        let Some((told, failing)) = self.troubles.get(host).map(Trouble::told) else { return };
+        let part = format!("registry {host}");
+        let all = self.targets.borrow().keys().filter(|repository| repository.host() == host).count();
+        match told {
+            Some(told) if failing < all => self.context.health.tell(&part, Some(told.to_owned())),
+            told => self.context.health.set(&part, told.map(str::to_owned)),
+        }
     }
 
     /// Forgets that listed tags of `repository` had no digest, for those whose time has come; whether there are any.
@@ -112,14 +129,14 @@ impl Supervisor {
             let key = (repository.clone(), tag);
             let other = self.committed(&key).find(|digest| **digest != found).cloned();
             match other.filter(|_| !followed.contains(&key.1)) {
-                Some(committed) if self.moved.get(&key) != Some(&found) => {
+                Some(committed) if self.moved_tags.get(&key) != Some(&found) => {
                     let event = TagMoved { repository, tag: &key.1, committed: &committed, found: &found };
                     self.context.health.note(&part_of(&key), event.to_string());
                     event.emit(&self.context.metrics);
-                    self.moved.insert(key.clone(), found.clone());
+                    self.moved_tags.insert(key.clone(), found.clone());
                 }
                 Some(_) => {}
-                None if self.moved.remove(&key).is_some() => self.context.health.forget(&part_of(&key)),
+                None if self.moved_tags.remove(&key).is_some() => self.context.health.forget(&part_of(&key)),
                 None => {}
             }
             if followed.contains(&key.1) || self.digests.contains_key(&key) {
@@ -137,7 +154,7 @@ impl Supervisor {
 
     /// Takes back what was told of tags that Git has with what they name now, or has no more.
     pub(super) fn forget_moved(&mut self) {
-        let mut told = std::mem::take(&mut self.moved);
+        let mut told = std::mem::take(&mut self.moved_tags);
         told.retain(|key, found| {
             let differs = self.committed(key).any(|digest| digest != found);
             if !differs {
@@ -145,7 +162,7 @@ impl Supervisor {
             }
             differs
         });
-        self.moved = told;
+        self.moved_tags = told;
     }
 
     pub(super) fn done(&mut self, done: Done) {

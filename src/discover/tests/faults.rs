@@ -225,13 +225,13 @@ async fn a_403_without_a_challenge_is_a_refusal_that_is_asked_about_no_more_than
 #[tokio::test]
 async fn a_400_that_speaks_of_an_expired_token_renews_it_once() {
     // As the public registry of ECR says that a token has ended.
-    let issued = Arc::new(AtomicUsize::new(0));
-    let valid = Arc::clone(&issued);
+    let (issued, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (given, good_from) = (Arc::clone(&issued), Arc::clone(&ended));
     let stub = Stub::start(move |head| {
         if head.starts_with("GET /token") {
-            return reply("200 OK", &[], &format!(r#"{{"token":"t{}"}}"#, valid.fetch_add(1, Relaxed)));
+            return reply("200 OK", &[], &format!(r#"{{"token":"t{}"}}"#, given.fetch_add(1, Relaxed)));
         }
-        if has_header(head, "authorization: Bearer t1") {
+        if has_header(head, &format!("authorization: Bearer t{}", good_from.load(Relaxed))) {
             return reply("200 OK", &[], LIST);
         }
         if head.contains("uthorization") {
@@ -242,8 +242,14 @@ async fn a_400_that_speaks_of_an_expired_token_renews_it_once() {
         reply("401 Unauthorized", &[&format!("WWW-Authenticate: Bearer realm=\"http://{host}/token\"")], "")
     })
     .await;
-    assert!(anonymous().tags(&stub.repository(), None).await.is_ok());
+    let registries = anonymous();
+    assert!(registries.tags(&stub.repository(), None).await.is_ok());
+    ended.store(1, Relaxed);
+    assert!(registries.tags(&stub.repository(), None).await.is_ok());
     assert_eq!(issued.load(Relaxed), 2);
+    ended.store(9, Relaxed);
+    assert_eq!(registries.tags(&stub.repository(), None).await.unwrap_err().kind(), "unauthorized");
+    assert_eq!(issued.load(Relaxed), 3);
 }
 
 #[tokio::test]

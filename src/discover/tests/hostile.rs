@@ -102,3 +102,74 @@ async fn many_large_lists_take_turns() {
     let lists = futures::future::join_all(repositories.iter().map(|it| registries.tags(it, None))).await;
     assert!(lists.iter().all(|list| list.as_ref().is_ok_and(|list| list.tags.len() == 1)), "{lists:?}");
 }
+
+#[tokio::test]
+async fn a_configuration_can_not_lead_to_a_metadata_service() {
+    for host in ["169.254.169.254", "169.254.169.254:80", "[fe80::1]:80"] {
+        let (registries, events) = registries(Credentials::new(Vec::new()));
+        let name: RegistryHost = host.parse().unwrap();
+        registries.configure(&[(name.clone(), RegistryOptions { insecure: true, ca: None })].into());
+        let error = registries.tags(&Repository::new(name, "app").unwrap(), None).await.unwrap_err();
+        assert_eq!((error.kind(), blocked(&events)), ("blocked", 1), "{host}: {error}");
+    }
+}
+
+mod whatever_it_writes {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use crate::discover::{backoff, challenge, ecr, link, quota, tags};
+    use crate::model::{RegistryHost, Tag};
+
+    fn header() -> impl Strategy<Value = String> {
+        // Pieces of real headers, in any order, and any other text between them.
+        let piece = prop_oneof![
+            Just("Bearer realm=\"".to_owned()),
+            Just("\",service=".to_owned()),
+            Just("Basic ".to_owned()),
+            Just("</v2/a/tags/list?last=".to_owned()),
+            Just("<https://evil.example/".to_owned()),
+            Just(">; rel=\"next\"".to_owned()),
+            Just(";w=".to_owned()),
+            "[0-9]{1,25}",
+            ".{0,8}",
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_reader_panic_or_leads_a_list_to_another_host(text in header()) {
+            let now = jiff::Timestamp::UNIX_EPOCH;
+            if let Some(pause) = backoff::retry_after(&text, now) {
+                prop_assert!(pause <= backoff::LONGEST);
+            }
+            let quota = quota::Quota::read(Some(&text), Some(&text), std::time::Instant::now());
+            if let Some(wait) = quota.and_then(|quota| quota.spacing(std::time::Instant::now())) {
+                prop_assert!(wait <= std::time::Duration::from_mins(1));
+            }
+            let _ = challenge::choose([text.as_str()].into_iter());
+            let registry: RegistryHost = "r.example:5000".parse().unwrap();
+            let current = Url::parse("https://r.example:5000/v2/a/tags/list").unwrap();
+            if let Ok(Some(path)) = link::next_page([text.as_str()].into_iter(), &registry, &current) {
+                let next = current.join(&path).unwrap();
+                prop_assert!(path.starts_with('/') && !path.starts_with("//"), "{path}");
+                prop_assert_eq!(next.host_str(), current.host_str());
+            }
+            if let Ok(host) = text.parse::<RegistryHost>() {
+                let _ = ecr::Ecr::of(&host);
+            }
+        }
+
+        #[test]
+        fn a_list_holds_every_legal_tag_of_what_was_sent_and_nothing_else(names in proptest::collection::vec(".{0,40}|[a-z0-9._-]{1,130}", 0..50)) {
+            let body = serde_json::json!({"tags": names}).to_string();
+            let (found, dropped) = tags::collect([body.as_bytes()].into_iter()).unwrap();
+            let mut legal: Vec<Tag> = names.iter().filter_map(|name| name.parse().ok()).collect();
+            prop_assert_eq!(legal.len() + dropped, names.len());
+            legal.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+            legal.dedup();
+            prop_assert_eq!(found, legal);
+        }
+    }
+}
