@@ -196,8 +196,8 @@ fn flood(report: &mut Report) {
         "the same: requests to the registry per repository",
         spent as f64 / REPOSITORIES as f64,
         "",
-        "one look per 30 s, one digest",
-        Some((windows + 1) as f64),
+        "one digest: a look, and one more a second later, per 30 s",
+        Some((2 * windows) as f64),
     );
     let before = asked(&daemon);
     let mut sender = Sender::new(&daemon);

@@ -1,7 +1,9 @@
 //! The receivers of webhooks while the process works: whether a message is proved, and what follows from it.
 
+mod door;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -10,26 +12,19 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::health::Health;
-use crate::config::{Config, Proof, Receiver, ReceiverKind, SecretName};
+use crate::config::{Config, Proof};
 use crate::discover::Nudges;
 use crate::discover::feed::Targets;
-use crate::discover::webhook::bucket::Bucket;
 use crate::discover::webhook::google::Token;
 use crate::discover::webhook::keys::GoogleKeys;
 use crate::discover::webhook::recent::Recent;
-use crate::discover::webhook::{Claim, Notice, Places, Refusal, Secret};
+use crate::discover::webhook::{Claim, Notice, Places, Refusal};
 use crate::model::ReceiverName;
 
-/// Proved messages per second and at once, for one receiver: far above what a registry sends, which tells of pushes.
-const PROVED: (u32, u32) = (300, 600);
-/// Messages without proof per second and at once that are told why; above that there is only a wait.
-const FORGED: (u32, u32) = (20, 50);
+pub use door::Door;
+
 /// How often the files of the secrets are read again.
 const READ_AGAIN: Duration = Duration::from_secs(2);
-/// A secret is a line; a bigger file is a mistake.
-const SECRET_LIMIT: u64 = 64 * 1024;
-/// How often one receiver's refusals are logged at most: whoever can send can fill the log otherwise.
-const TELL_AGAIN: Duration = Duration::from_mins(1);
 
 /// The receivers of the configuration in force, and what they move.
 #[derive(Debug)]
@@ -51,17 +46,6 @@ pub struct InForce {
     branch: String,
     doors: BTreeMap<ReceiverName, Arc<Door>>,
     places: Places,
-}
-
-/// One receiver.
-#[derive(Debug)]
-pub struct Door {
-    name: ReceiverName,
-    receiver: Receiver,
-    secret: RwLock<Result<Arc<Secret>, String>>,
-    proved: Mutex<Bucket>,
-    forged: Mutex<Bucket>,
-    told: Mutex<Option<Instant>>,
 }
 
 /// Why a message is not taken.
@@ -169,11 +153,8 @@ impl Receivers {
 
     fn read_secrets(&self) {
         let Some(in_force) = self.in_force() else { return };
-        for door in in_force.doors.values() {
-            let Proof::Secret(name) = &door.receiver.proof else { continue };
-            let secret = read_secret(self.secrets.as_deref(), name, door.receiver.kind);
-            self.health.tell(&part(&door.name), secret.as_ref().err().cloned());
-            *door.secret.write().unwrap_or_else(PoisonError::into_inner) = secret.map(Arc::new);
+        for door in in_force.doors.values().filter(|door| matches!(door.receiver.proof, Proof::Secret(_))) {
+            self.health.tell(&part(&door.name), door.read_secret(self.secrets.as_deref()));
         }
     }
 
@@ -189,8 +170,8 @@ impl Receivers {
                 token.is_signed_by(&key).map_err(Denied::Refused)
             }
             _ => {
-                let secret = door.secret.read().unwrap_or_else(PoisonError::into_inner).clone();
-                claim.holds(&*secret.map_err(Denied::Unavailable)?, body).map_err(Denied::Refused)
+                let secret = door.secret().map_err(Denied::Unavailable)?;
+                claim.holds(&secret, body).map_err(Denied::Refused)
             }
         }
     }
@@ -252,74 +233,10 @@ impl InForce {
     }
 }
 
-impl Door {
-    fn new(name: ReceiverName, receiver: Receiver, now: Instant) -> Self {
-        Self {
-            name,
-            receiver,
-            secret: RwLock::new(Err("not read yet".to_owned())),
-            proved: Mutex::new(Bucket::new(PROVED.0, PROVED.1, now)),
-            forged: Mutex::new(Bucket::new(FORGED.0, FORGED.1, now)),
-            told: Mutex::default(),
-        }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        self.name.as_str()
-    }
-
-    /// Whose messages it takes.
-    pub fn kind(&self) -> ReceiverKind {
-        self.receiver.kind
-    }
-
-    /// Counts a proved message; an error is how long the sender has to wait.
-    pub fn admit(&self) -> Result<(), Duration> {
-        lock(&self.proved).take(Instant::now())
-    }
-
-    /// Counts a message without proof; an error is how long whoever sends them has to wait.
-    pub fn refuse(&self) -> Result<(), Duration> {
-        lock(&self.forged).take(Instant::now())
-    }
-
-    /// Whether a refusal is to be logged: the first one, and after a while the next.
-    pub fn tells(&self) -> bool {
-        let mut told = lock(&self.told);
-        let due = told.is_none_or(|told| told.elapsed() >= TELL_AGAIN);
-        if due {
-            *told = Some(Instant::now());
-        }
-        due
-    }
-}
-
 fn part(name: &ReceiverName) -> String {
     format!("receiver {name}")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read_secret(folder: Option<&Path>, name: &SecretName, kind: ReceiverKind) -> Result<Secret, String> {
-    let Some(folder) = folder else {
-        return Err(format!(
-            "its secret {name} can't be read without a folder; start promoted with --secrets DIR"
-        ));
-    };
-    let file = folder.join(name.as_str());
-    let told = |what: &str| {
-        format!("its secret {} {what}; put what the sender proves itself by into that file", file.display())
-    };
-    let found = std::fs::metadata(&file).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => told("is missing"),
-        _ => told(&format!("can't be read ({error})")),
-    })?;
-    if !found.is_file() || found.len() > SECRET_LIMIT {
-        return Err(told("is no file of one line"));
-    }
-    let content = std::fs::read(&file).map_err(|error| told(&format!("can't be read ({error})")))?;
-    Secret::new(kind, &content).map_err(told)
 }

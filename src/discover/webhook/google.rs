@@ -1,4 +1,4 @@
-//! The tokens by which Google's Pub/Sub proves itself: OpenID Connect, RS256 (RFC 7519, and "Authentication for push
+//! The tokens by which Google's Pub/Sub proves itself: `OpenID Connect`, RS256 (RFC 7519, and "Authentication for push
 //! subscriptions" in the documentation of Pub/Sub).
 
 use std::collections::BTreeMap;
