@@ -221,7 +221,7 @@ fn where_the_kernel_allows_no_watch_changes_are_looked_for() {
     let said = daemon.wait_log("looked for every few seconds");
     assert!(said.contains("max_user_watches"), "{said}");
 
-    workshop.write("src/deep/more", "two");
+    workshop.write("src/app", "two");
 
     wait_build(&site, 2);
     let log = daemon.stop();

@@ -1,9 +1,10 @@
 //! One build from its sources or its artifact to the registry, again and again.
 
+mod artifact;
 mod bring;
+mod command;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,21 +15,15 @@ use tokio::time::{Instant, sleep_until};
 use super::{Spec, Word, part};
 use crate::daemon::follow::Shared;
 use crate::discover::DiscoverError;
-use crate::discover::build::{
-    Artifact, BuildError, Looker, Quiet, Root, Seen, Sources, Stamp, Watcher, command,
-};
+use crate::discover::build::{Artifact, BuildError, Looker, Quiet, Root, Sources, Stamp, Watcher};
 use crate::model::{BuildTag, Digest, EnvironmentName, Exit, Repository};
 use crate::publish::{Desired, Snapshot};
 use crate::transfer::TransferError;
 
-/// Half an artifact is told after this long; builders take their time.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// An artifact is looked at at most so often.
 const LOOK: Duration = Duration::from_millis(20);
 /// A look that took longer than this is not asked for any less often.
 const LOOKING: Duration = Duration::from_secs(3);
-/// So many builds in a row may change their own sources.
-const CHAIN: u32 = 3;
 
 /// The steps that can go wrong.
 const ARTIFACT: &str = "artifact";
@@ -227,175 +222,9 @@ impl Line {
         exit
     }
 
-    /// Looks at the artifact, and brings it where it is news; whether that says anything new of it.
-    async fn look(&mut self) -> Result<bool, Fault> {
-        let Some(path) = self.spec.build.artifact.clone() else { return Ok(false) };
-        if self.sources.is_none() {
-            self.watcher.watch(artifact_folders(&self.root, &path));
-        }
-        let stamp = stamp(&self.root, &path);
-        if stamp.is_some() && stamp == self.known.as_ref().and_then(|known| known.stamp) {
-            return Ok(false);
-        }
-        let artifact = match self.read(&path).await {
-            Ok(artifact) => artifact,
-            Err(BuildError::Incomplete { path, missing }) => {
-                // The rest may be on its way: nothing to worry about yet.
-                let since = *self.half_since.get_or_insert_with(Instant::now);
-                tracing::debug!(path, missing, "not whole yet");
-                if since.elapsed() < PATIENCE && !self.is_first {
-                    return Ok(false);
-                }
-                return Err(BuildError::Incomplete { path, missing }.into());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        self.half_since = None;
-        let Some(artifact) = artifact else { return Ok(true) };
-        let digest = artifact.digest().clone();
-        let written = artifact.written;
-        let before = self.known.replace(Known { stamp, digest: digest.clone(), written: Some(written) });
-        if before.is_some_and(|before| {
-            before.digest == digest && before.written.is_none_or(|before| before == written)
-        }) {
-            return Ok(true);
-        }
-        let tag = BuildTag::new(written, &digest);
-        let found = self.is_first.then_some(written);
-        self.owe(Owed { tag, digest, content: Content::Artifact(Box::new(artifact)), found });
-        self.bring().await.map(|()| true)
-    }
-
     fn owe(&mut self, owed: Owed) {
         self.owed = Some(owed);
         (self.failures, self.retry) = (0, None);
-    }
-
-    /// Reads the artifact on a thread that may block.
-    async fn read(&mut self, path: &str) -> Result<Option<Artifact>, BuildError> {
-        let (mut looker, root, name) = (std::mem::take(&mut self.looker), self.root.clone(), path.to_owned());
-        let looked = tokio::task::spawn_blocking(move || {
-            let found = looker.look(&root, &name);
-            (looker, found)
-        });
-        let (looker, found) = looked.await.map_err(|error| lost(path, &error))?;
-        self.looker = looker;
-        found
-    }
-
-    /// Looks at the sources on a thread that may block, and watches their folders.
-    async fn sources(&mut self) -> Result<Seen, BuildError> {
-        loop {
-            let Some(mut sources) = self.sources.take() else {
-                return Err(BuildError::Unreadable {
-                    path: "watch".to_owned(),
-                    cause: "it was lost".to_owned(),
-                });
-            };
-            let looked = tokio::task::spawn_blocking(move || {
-                let seen = sources.look();
-                (sources, seen)
-            });
-            let (sources, seen) = looked.await.map_err(|error| lost("watch", &error))?;
-            self.sources = Some(sources);
-            let mut seen = match seen {
-                Ok(seen) => seen,
-                Err(error) => {
-                    // What is missing may come; only its folder can tell.
-                    let folders =
-                        self.spec.build.watch.iter().flat_map(|path| artifact_folders(&self.root, path));
-                    self.watcher.watch(folders.collect());
-                    return Err(error);
-                }
-            };
-            if let Some(path) = &self.spec.build.artifact {
-                seen.folders.extend(artifact_folders(&self.root, path));
-            }
-            // What came into a folder before it was watched is found by looking again.
-            if !self.watcher.watch(seen.folders.clone()) {
-                return Ok(seen);
-            }
-        }
-    }
-
-    /// Runs the command if its sources changed, and brings what it made; whether it ran.
-    async fn build(&mut self, turn: &Arc<Semaphore>, quiet: &mut Quiet) -> Result<bool, Fault> {
-        let seen = self.sources().await?;
-        if self.tried.as_ref() == Some(&seen.digest) {
-            return Ok(false);
-        }
-        if !self.is_told {
-            let was_built = self.was_built(&seen).await?;
-            self.is_told = true;
-            if was_built {
-                self.tried = Some(seen.digest);
-                return self.bring().await.map(|()| true);
-            }
-        }
-        self.tried = Some(seen.digest.clone());
-        let Some(repository) = self.spec.targets.values().next().cloned() else { return Ok(false) };
-        let Ok(_turn) = turn.acquire().await else { return Ok(false) };
-        let began = Instant::now();
-        let tag = BuildTag::new(Timestamp::now(), &seen.digest);
-        let reference = format!("{repository}:{}", tag.tag());
-        let (app, image) = self.spec.name.clone();
-        tracing::info!(%app, %image, reference, files = seen.files, "building");
-        let say = |line: &str| tracing::debug!(%app, %image, line, "build");
-        command::run(&self.root, &self.spec.build.command, &reference, command::LONGEST, say).await?;
-        tracing::info!(%app, %image, reference, milliseconds = began.elapsed().as_millis(), "built");
-        let made = self.made(tag, &repository).await?;
-        self.owe(made);
-        let brought = self.bring().await;
-        self.again(&seen, quiet).await;
-        brought.map(|()| true)
-    }
-
-    /// What a command that ended well has left behind.
-    async fn made(&mut self, tag: BuildTag, repository: &Repository) -> Result<Owed, Fault> {
-        let command = self.spec.build.command.join(" ");
-        let failed = |how: String| BuildError::Failed { command: command.clone(), how };
-        let Some(path) = self.spec.build.artifact.clone() else {
-            let found = self.context.registries.digest(repository, &tag.tag()).await?;
-            let missing = || {
-                failed(format!(
-                    "ended well, but {repository}:{} is not in the registry; let it push there, or write `artifact: PATH`",
-                    tag.tag()
-                ))
-            };
-            let digest = found.ok_or_else(missing)?;
-            return Ok(Owed { tag, digest, content: Content::Pushed(repository.clone()), found: None });
-        };
-        let missing = |why: String| failed(format!("ended well, but left no whole artifact: {why}"));
-        let stamp = stamp(&self.root, &path);
-        let artifact = match self.read(&path).await {
-            Ok(Some(artifact)) => artifact,
-            Ok(None) => return Err(missing(format!("there is no {path}")).into()),
-            Err(error) => return Err(missing(error.to_string()).into()),
-        };
-        let digest = artifact.digest().clone();
-        self.known = Some(Known { stamp, digest: digest.clone(), written: Some(artifact.written) });
-        self.half_since = None;
-        Ok(Owed { tag, digest, content: Content::Artifact(Box::new(artifact)), found: None })
-    }
-
-    /// Sees to it that sources which changed during the build are built too, but not for ever.
-    async fn again(&mut self, before: &Seen, quiet: &mut Quiet) {
-        match self.sources().await {
-            Ok(seen) if seen.digest == before.digest => self.chain = 0,
-            _ => {
-                self.chain += 1;
-                quiet.hear(Instant::now());
-            }
-        }
-        if self.chain >= CHAIN {
-            let pause = Duration::from_secs(1 << (self.chain - CHAIN).min(6));
-            if self.chain == CHAIN {
-                let (app, image) = (&self.spec.name.0, &self.spec.name.1);
-                tracing::warn!(%app, %image,
-                    "each of the last builds changed its own sources; name what it writes in .gitignore");
-            }
-            tokio::time::sleep(pause).await;
-        }
     }
 
     fn snapshot(&self) -> Option<Arc<Snapshot>> {
@@ -409,30 +238,4 @@ impl Line {
 
 fn lost(path: &str, error: &tokio::task::JoinError) -> BuildError {
     BuildError::Unreadable { path: path.to_owned(), cause: error.to_string() }
-}
-
-/// The file whose change tells of a new artifact: the archive, or the folder's index.
-fn stamp(root: &Root, path: &str) -> Option<Stamp> {
-    let place = root.find(path).ok()??;
-    let place = if place.is_dir() { root.find(&format!("{path}/index.json")).ok()?? } else { place };
-    let stamp = Stamp::of(&std::fs::metadata(place).ok()?);
-    (!stamp.is_fresh(Timestamp::now())).then_some(stamp)
-}
-
-/// The folders in which an artifact comes to be: those on the way to it, as far as they exist, and those of its blobs.
-fn artifact_folders(root: &Root, path: &str) -> BTreeSet<PathBuf> {
-    let mut folders = BTreeSet::from([root.folder().to_owned()]);
-    let mut below = String::new();
-    for part in Path::new(path).components() {
-        below = format!("{below}/{}", part.as_os_str().to_string_lossy());
-        folders.extend(folder(root, below.trim_start_matches('/')));
-    }
-    for blobs in ["blobs", "blobs/sha256", "blobs/sha512"] {
-        folders.extend(folder(root, &format!("{path}/{blobs}")));
-    }
-    folders
-}
-
-fn folder(root: &Root, path: &str) -> Option<PathBuf> {
-    root.find(path).ok().flatten().filter(|place| place.is_dir())
 }

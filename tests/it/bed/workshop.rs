@@ -84,8 +84,9 @@ impl Workshop {
 
     /// Whether the child that a waiting `build.sh` has started is still there.
     pub(crate) fn child_lives(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.read("child").trim()));
-        stat.is_ok_and(|stat| !stat.contains(") Z "))
+        let child = self.read("child");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+        !child.is_empty() && stat.is_ok_and(|stat| !stat.contains(") Z "))
     }
 
     /// The files of a layout with one image that differs from every other of another `identity`: first its layer, its index
