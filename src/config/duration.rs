@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_of_the_contract_are_read() {
+    fn hours_minutes_seconds_and_milliseconds_are_read() {
         let rows = [
             ("90s", 90_000),
             ("5m", 300_000),

@@ -34,7 +34,7 @@ fn becomes(before: &str, after: &str) {
 }
 
 #[test]
-fn a_record_is_read_as_the_contract_writes_it() {
+fn a_hold_what_is_quarantined_and_who_approved_are_read() {
     let read = record(
         "hold: {reason: freeze, by: ann, until: 2026-01-02T03:04:05Z, image: r.io/a:1}\n\
          quarantine: [{digest: \"sha256:«\", tag: 1.2.0, reason: bad, at: 2026-01-01T00:00:00Z}, \"sha256:‹\"]\n\
