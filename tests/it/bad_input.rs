@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -41,14 +40,6 @@ fn moves(site: &Site) -> Vec<String> {
 /// A loopback address where nobody listens.
 fn closed_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-fn install_hook(site: &Site, name: &str, script: &str) -> PathBuf {
-    let hook = site.bare().join("hooks").join(name);
-    std::fs::create_dir_all(hook.parent().unwrap()).unwrap();
-    std::fs::write(&hook, script).unwrap();
-    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
-    hook
 }
 
 /// Lets the environment take its images from another registry.
@@ -221,7 +212,7 @@ fn a_git_remote_that_is_down_is_named() {
 #[test]
 fn a_push_that_the_remote_refuses_is_told_in_its_own_words() {
     let site = local("git-refuses");
-    let hook = install_hook(&site, "pre-receive", "#!/bin/sh\necho 'no pushes on Friday' >&2\nexit 1\n");
+    let hook = site.install_hook("pre-receive", "#!/bin/sh\necho 'no pushes on Friday' >&2\nexit 1\n");
     site.push_image("local", "test-app", "1.1.0");
     let run = site.once().expect_code(7);
     expect_words(&run, &["refused the push to refs/heads/main", "no pushes on Friday"]);
@@ -240,7 +231,7 @@ test \"$1\" = refs/heads/main || exit 0
 export GIT_AUTHOR_NAME=x GIT_AUTHOR_EMAIL=x@y GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x@y
 git update-ref refs/heads/main $(git commit-tree -p main -m 'Another was quicker' 'main^{tree}')
 ";
-    let hook = install_hook(&site, "update", script);
+    let hook = site.install_hook("update", script);
     site.push_image("local", "test-app", "1.1.0");
     let run = site.once().expect_code(7);
     expect_words(&run, &["the push to refs/heads/main lost the race 20 times", "run the same again"]);

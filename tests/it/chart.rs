@@ -1,5 +1,8 @@
 //! The chart's daemon does its whole work with exactly the rights that the chart gives it.
 
+mod fence;
+mod form;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -11,6 +14,19 @@ use crate::bed::{self, Daemon, Pod, Site, bed};
 /// A right: verb and resource, in a namespace; the last is empty for a right in all of them.
 type Right = (String, String, String);
 
+/// What real Helm renders for those values.
+fn render(namespace: &str, values: &[&str]) -> String {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/promoted");
+    let mut helm = Command::new(bed::tools().join("bin/helm"));
+    helm.args(["template", "promoted", chart, "--namespace", namespace, "--kube-version", "1.36.0"]);
+    for value in values {
+        helm.args(["--set", value]);
+    }
+    let output = helm.output().expect("helm can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("YAML is UTF-8")
+}
+
 /// The chart, installed for a site in a namespace of its own that enforces the "restricted" Pod Security Standard.
 struct Release {
     namespace: String,
@@ -18,50 +34,42 @@ struct Release {
 }
 
 impl Release {
+    /// With the right to look at the namespaces that are named.
     fn install(site: &Site) -> Self {
+        Self::install_with(site, &format!("rbac.appNamespaces={{{}}}", site.namespace("local")))
+    }
+
+    fn install_with(site: &Site, value: &str) -> Self {
         let namespace = format!("{}-system", site.name());
         site.kubectl(&["create", "namespace", &namespace]);
         site.kubectl(&["label", "namespace", &namespace, "pod-security.kubernetes.io/enforce=restricted"]);
-        let apps = site.namespace("local");
-        let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/promoted");
+        let credentials = format!("--from-file={}", bed().git_credentials.display());
+        site.kubectl(&["create", "secret", "generic", "git", "-n", &namespace, &credentials]);
         let values = [
-            format!("repo={}", site.repo()),
-            "environments={local}".to_owned(),
-            format!("rbac.fluxNamespaces={{{apps}}}"),
-            format!("rbac.appNamespaces={{{apps}}}"),
-            "replicas=2".to_owned(),
-            "gitCredentials.secretName=git".to_owned(),
+            &format!("repo={}", site.repo_with_password()),
+            "environments={local}",
+            &format!("rbac.fluxNamespaces={{{}}}", site.namespace("local")),
+            "replicas=2",
+            "gitCredentials.secretName=git",
+            value,
         ];
-        let mut helm = Command::new(bed::tools().join("bin/helm"));
-        helm.args(["template", "promoted", chart, "--namespace", &namespace, "--kube-version", "1.36.0"]);
-        for value in &values {
-            helm.args(["--set", value]);
-        }
-        let output = helm.output().expect("helm can be started");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let file = site.folder().join("chart.yaml");
-        std::fs::write(&file, &output.stdout).unwrap();
-        site.kubectl(&["apply", "-f", file.to_str().unwrap()]);
-        let documents = serde_yaml::Deserializer::from_slice(&output.stdout);
-        let objects = documents.map(|document| Value::deserialize(document).unwrap()).collect();
-        Self { namespace, objects }
+        let rendered = render(&namespace, &values);
+        site.apply(&rendered, &[]);
+        Self { namespace, objects: parse(&rendered) }
     }
 
     fn account(&self) -> String {
         format!("system:serviceaccount:{}:promoted", self.namespace)
     }
 
+    /// Starts the program as the Deployment's container: with its arguments, and with its Secrets mounted.
     fn start(&self, site: &Site, name: &str) -> Daemon {
-        let pod = Pod::new(site, name, &self.namespace, "promoted");
-        let container = &self.of("Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
-        let arguments = container["args"].as_array().unwrap().iter().filter_map(Value::as_str);
-        // Those that name what only the container has are given by the test.
-        let kept = arguments.filter(|argument| {
-            ["--environment", "--leader-election", "--config"].iter().any(|flag| argument.starts_with(flag))
-        });
-        let kept: Vec<&str> = kept.collect();
-        assert_eq!(kept.len(), 3, "{container}");
-        site.promoted().in_pod(pod).args(&kept).start()
+        let template = &self.of("Deployment")[0]["spec"]["template"]["spec"];
+        let mut pod = Pod::new(site, name, &self.namespace, "promoted");
+        for (path, secret) in mounts(template) {
+            pod = pod.with_mount(secret.map(|secret| site.mount_secret(&self.namespace, &secret)), &path);
+        }
+        site.promoted().in_pod(pod).rendered(&arguments(template)).start()
     }
 
     fn of(&self, kind: &str) -> Vec<&Value> {
@@ -71,15 +79,11 @@ impl Release {
     /// What the chart's Roles grant.
     fn granted(&self) -> BTreeSet<Right> {
         let mut granted = BTreeSet::new();
-        assert!(
-            self.of("ClusterRole").is_empty(),
-            "namespaces are named, so that nothing is granted beyond them"
-        );
-        for role in self.of("Role") {
+        for role in self.of("Role").into_iter().chain(self.of("ClusterRole")) {
             for rule in role["rules"].as_array().unwrap() {
                 for resource in rule["resources"].as_array().unwrap() {
                     for verb in rule["verbs"].as_array().unwrap() {
-                        let word = |value: &Value| value.as_str().unwrap().to_owned();
+                        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                         granted.insert((word(verb), word(resource), word(&role["metadata"]["namespace"])));
                     }
                 }
@@ -110,20 +114,39 @@ impl Release {
     }
 }
 
-/// A site whose daemon is the chart's: nothing says which cluster, since it runs in it.
-fn site(name: &str) -> Site {
+fn parse(yaml: &str) -> Vec<Value> {
+    serde_yaml::Deserializer::from_str(yaml).map(|document| Value::deserialize(document).unwrap()).collect()
+}
+
+/// The arguments of the only container of a Pod's specification.
+fn arguments(template: &Value) -> Vec<&str> {
+    template["containers"][0]["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect()
+}
+
+/// What that container has mounted where: the name of a Secret, or an empty folder.
+fn mounts(template: &Value) -> Vec<(String, Option<String>)> {
+    let volumes = template["volumes"].as_array().unwrap();
+    let mounts = template["containers"][0]["volumeMounts"].as_array().unwrap();
+    let mount = |mount: &Value| {
+        let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]).unwrap();
+        let secret = volume["secret"]["secretName"].as_str().map(str::to_owned);
+        (mount["mountPath"].as_str().unwrap().to_owned(), secret)
+    };
+    mounts.iter().map(mount).collect()
+}
+
+/// A site whose daemon is the chart's, in the cluster that promote.yaml says, if it says so at all.
+fn site(name: &str, cluster: &str) -> Site {
     let site = bed::site(name).environments(&["local"]).create();
-    site.write_config(|text| text.replace("    cluster: {kubeconfig: kubeconfig}\n", ""));
+    site.write_config(|text| text.replace("    cluster: {kubeconfig: kubeconfig}\n", cluster));
     site
 }
 
-#[test]
-fn the_whole_job_is_done_with_exactly_the_rights_of_the_chart() {
-    let site = site("chart");
-    let release = Release::install(&site);
-    let first = release.start(&site, "one");
+/// Good and bad versions, for each kind of workload, with two replicas of the daemon.
+fn the_whole_job(site: &Site, release: &Release) {
+    let first = release.start(site, "one");
     first.wait_log("this replica leads");
-    let second = release.start(&site, "two");
+    let second = release.start(site, "two");
     second.wait_log("this replica waits");
     site.wait_verdict("test-app", "local", "1.0.0");
 
@@ -159,12 +182,20 @@ fn the_whole_job_is_done_with_exactly_the_rights_of_the_chart() {
     assert_eq!(verdict["verdict"], "verified", "{verdict}");
     second.stop();
     first.stop();
+}
 
+/// Panics unless everything that was asked for is granted, and nothing else.
+fn all_rights_are_needed_and_none_is_missing(release: &Release) {
     let (asked, refused) = release.asked();
     assert!(refused.is_empty(), "a right is missing: {refused:#?}");
     let granted = release.granted();
-    let missing: Vec<_> = asked.difference(&granted).collect();
-    let idle: Vec<_> = granted.difference(&asked).collect();
+    let covers = |granted: &Right, asked: &Right| {
+        (&granted.0, &granted.1) == (&asked.0, &asked.1) && (granted.2.is_empty() || granted.2 == asked.2)
+    };
+    let missing: Vec<_> =
+        asked.iter().filter(|asked| !granted.iter().any(|right| covers(right, asked))).collect();
+    let idle: Vec<_> =
+        granted.iter().filter(|right| !asked.iter().any(|asked| covers(right, asked))).collect();
     assert!(
         missing.is_empty() && idle.is_empty(),
         "used and not granted: {missing:?}; granted and not used: {idle:?}"
@@ -172,8 +203,26 @@ fn the_whole_job_is_done_with_exactly_the_rights_of_the_chart() {
 }
 
 #[test]
+fn the_whole_job_is_done_with_exactly_the_rights_of_the_chart() {
+    let site = site("chart", "");
+    let release = Release::install(&site);
+    assert!(release.of("ClusterRole").is_empty(), "nothing is granted beyond the namespaces that are named");
+    the_whole_job(&site, &release);
+    all_rights_are_needed_and_none_is_missing(&release);
+}
+
+#[test]
+fn the_whole_job_is_done_with_exactly_the_rights_for_all_namespaces() {
+    let site = site("chart-all", "    cluster: inCluster\n");
+    let release = Release::install_with(&site, "rbac.allNamespaces=true");
+    assert_eq!(release.of("ClusterRole").len(), 1);
+    the_whole_job(&site, &release);
+    all_rights_are_needed_and_none_is_missing(&release);
+}
+
+#[test]
 fn the_chart_runs_where_only_restricted_pods_may() {
-    let site = site("restricted");
+    let site = site("restricted", "");
     let release = Release::install(&site);
     site.kubectl(&[
         "wait",
@@ -186,46 +235,4 @@ fn the_chart_runs_where_only_restricted_pods_may() {
     let pods =
         site.kubectl(&["get", "pods", "-n", &release.namespace, "-o", "jsonpath={.items[*].status.phase}"]);
     assert_eq!(pods, "Running Running");
-}
-
-#[test]
-fn of_fluxs_objects_the_account_can_change_nothing_but_the_request_to_look() {
-    let site = site("fence");
-    let release = Release::install(&site);
-    let (namespace, account) = (site.namespace("local"), format!("--as={}", release.account()));
-    let patch = |changes: &str| site.patch_source_as(&release.account(), "local", changes);
-    let ask = r#"{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":"now"}}}"#;
-    let mut hours = 1;
-    let refused = || {
-        // What changes nothing is not refused.
-        hours += 1;
-        patch(&format!(r#"{{"spec":{{"interval":"{hours}h"}}}}"#)).is_err().then_some(())
-    };
-    bed::until(refused).unwrap_or_else(|| site.give_up("the policy did not come into force"));
-    patch(ask).unwrap();
-
-    for (change, words) in [
-        (r#"{"spec":{"url":"http://evil.example/"}}"#, "must not change the spec"),
-        (r#"{"metadata":{"labels":{"a":"b"}}}"#, "must not change the labels"),
-        (r#"{"metadata":{"annotations":{"a":"b"}}}"#, "change no other"),
-        (r#"{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":null}}}"#, "change no other"),
-        (r#"{"metadata":{"finalizers":[]}}"#, "must not change the finalizers"),
-    ] {
-        let said = patch(change).expect_err(change);
-        assert!(said.contains(words), "{change}: {said}");
-    }
-    // The admission policy is the second fence; most is not granted in the first place.
-    for arguments in [
-        vec!["patch", "kustomization", "apps", "--type=merge", "-p", ask],
-        vec!["delete", "gitrepository", "deploy"],
-        vec!["get", "secrets"],
-        vec!["create", "token", "default"],
-        vec!["delete", "pods", "--all"],
-        vec!["scale", "deployment/test-app", "--replicas=0"],
-    ] {
-        let said = site.try_kubectl(&[arguments.as_slice(), &["-n", &namespace, &account]].concat());
-        assert!(said.as_ref().is_err_and(|said| said.contains("orbidden")), "{arguments:?}: {said:?}");
-    }
-    // Others are not fenced.
-    site.kubectl(&["label", "gitrepository", "deploy", "-n", &namespace, "team=shop"]);
 }

@@ -53,17 +53,30 @@ fn ready(site: &Site, name: &str) -> Option<()> {
 }
 
 #[test]
-fn the_local_cluster_comes_up_from_this_repository_and_test_app_becomes_available() {
+fn the_local_cluster_comes_up_from_this_repository_with_its_secrets_and_test_app_becomes_available() {
     let site = site("clusters");
-    site.kubectl(&["create", "secret", "generic", "sops-age", "-n", "flux-system"]);
+    let overlay = "deploy/apps/test-app/overlays/local";
+    let with_secret = |text: String| text.replace("resources:\n", "resources:\n- secret.yaml\n");
+    site.commit(
+        "A Secret that is encrypted",
+        &[
+            (&format!("{overlay}/secret.yaml"), Some(include_str!("../fixtures/sops/secret.yaml"))),
+            (
+                &format!("{overlay}/kustomization.yaml"),
+                Some(&with_secret(site.read(&format!("{overlay}/kustomization.yaml")))),
+            ),
+        ],
+    );
+    // As Terraform makes it of a person's key.
+    let key = format!("--from-file={ROOT}/tests/fixtures/sops/age.agekey");
+    site.kubectl(&["delete", "secret", "sops-age", "-n", "flux-system", "--ignore-not-found"]);
+    site.kubectl(&["create", "secret", "generic", "sops-age", "-n", "flux-system", &key]);
     // As gotk-sync.yaml has it, but for the address.
     let sync =
         std::fs::read_to_string(Path::new(ROOT).join("deploy/flux/flux-system/gotk-sync.yaml")).unwrap();
     let sync = sync.replace("https://github.com/promoted/promote", &site.repo());
     assert!(sync.contains(&site.repo()));
-    let file = site.folder().join("sync.yaml");
-    std::fs::write(&file, sync).unwrap();
-    site.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    site.apply(&sync, &[]);
 
     for name in ["flux-system", "cluster", "infrastructure", "configuration", "apps"] {
         bed::until(|| ready(&site, name)).unwrap_or_else(|| {
@@ -92,6 +105,9 @@ fn the_local_cluster_comes_up_from_this_repository_and_test_app_becomes_availabl
         "jsonpath={.spec.hosts}",
     ]);
     assert!(route.contains("test.localhost"), "{route}");
+    let words =
+        ["get", "secret", "greeting", "-n", "test-app", "-o", "go-template={{.data.words | base64decode}}"];
+    assert_eq!(site.kubectl(&words), "read by whoever has the key");
     site.kubectl(&["delete", "kustomization", "--all", "-n", "flux-system", "--wait=false"]);
 }
 
@@ -103,18 +119,8 @@ fn every_overlay_and_cluster_is_taken_by_the_api_server() {
             // Namespaces come first, so that what lies in them can be tried.
             let path = format!("{ROOT}/deploy/flux/{folder}/{cluster}");
             let rendered = substituted(&site.kubectl(&["kustomize", &path]));
-            let file = site.folder().join("rendered.yaml");
-            std::fs::write(&file, rendered).unwrap();
             let dry = if folder == "infrastructure" { "--dry-run=none" } else { "--dry-run=server" };
-            site.kubectl(&[
-                "apply",
-                "--server-side",
-                "--force-conflicts",
-                "--validate=strict",
-                dry,
-                "-f",
-                file.to_str().unwrap(),
-            ]);
+            site.apply(&rendered, &["--server-side", "--force-conflicts", "--validate=strict", dry]);
         }
     }
     for path in [
@@ -126,17 +132,10 @@ fn every_overlay_and_cluster_is_taken_by_the_api_server() {
         "flux/flux-system",
     ] {
         let rendered = substituted(&site.kubectl(&["kustomize", &format!("{ROOT}/deploy/{path}")]));
-        let file = site.folder().join("rendered.yaml");
-        std::fs::write(&file, rendered).unwrap();
-        site.kubectl(&[
-            "apply",
-            "--server-side",
-            "--force-conflicts",
-            "--validate=strict",
-            "--dry-run=server",
-            "-f",
-            file.to_str().unwrap(),
-        ]);
+        site.apply(
+            &rendered,
+            &["--server-side", "--force-conflicts", "--validate=strict", "--dry-run=server"],
+        );
     }
 }
 

@@ -128,3 +128,23 @@ fn a_kustomization_that_does_not_exist_is_named_with_those_that_do() {
     assert!(run.stderr.contains("has apps"), "{}", run.stderr);
     run.expect_code(6);
 }
+
+#[test]
+fn a_commit_that_a_person_puts_on_top_before_flux_looks_delivers_ours_with_it() {
+    let site = bed::site("on-top").environments(&["local"]).create();
+    site.once().expect_code(0);
+    site.follow_the_next_push("notes.txt", "a person's file\n");
+    site.push_image("local", "test-app", "1.1.0");
+
+    site.once().expect_code(0);
+
+    let commits = site.commits();
+    let [person, ours, ..] = &commits[..] else { panic!("{commits:?}") };
+    assert_eq!(person.subject, "A person came next");
+    assert_eq!(ours.subject, "test-app: local 1.0.0 → 1.1.0");
+    let status = &site.kustomization("local").unwrap()["status"];
+    assert!(status["lastAppliedRevision"].as_str().unwrap().ends_with(&person.sha), "{status}");
+    let verdict = site.wait_verdict("test-app", "local", "1.1.0");
+    assert_eq!((&verdict["verdict"], &verdict["commit"]), (&"verified".into(), &ours.sha.as_str().into()));
+    assert_eq!(site.moves().len(), 1);
+}

@@ -1,11 +1,14 @@
 //! `promote --to ENV`: what is verified upstream is copied, committed once and verified there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bed::{self, Commit, Recipe, Run, Site};
 
-/// A site where 1.1.0 is verified in `local`, and 1.0.0 stands in `aws`.
-fn verified(recipe: Recipe, tag: &str) -> Site {
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// A site where `tag` is verified in `local`, and 1.0.0 stands in `aws`.
+pub(crate) fn verified(recipe: Recipe, tag: &str) -> Site {
     let site = recipe.create();
     site.once().expect_code(0);
     site.push_image("local", "test-app", tag);
@@ -13,11 +16,11 @@ fn verified(recipe: Recipe, tag: &str) -> Site {
     site
 }
 
-fn promote(site: &Site) -> Run {
+pub(crate) fn promote(site: &Site) -> Run {
     site.promote(&["--to", "aws", "--yes"])
 }
 
-fn to_aws(site: &Site) -> Vec<Commit> {
+pub(crate) fn to_aws(site: &Site) -> Vec<Commit> {
     let mut moves = site.moves();
     moves.retain(|commit| commit.trailer("Promote-Environment") == "aws");
     moves
@@ -268,4 +271,53 @@ fn the_result_of_a_promotion_is_one_document_for_machines() {
     assert_eq!(told["commit"], to_aws(&site)[0].sha.as_str());
     assert_eq!((&told["moves"][0]["from"], &told["moves"][0]["to"]), (&"1.0.0".into(), &"1.1.0".into()));
     assert_eq!(told["verdicts"][0]["verdict"], "verified");
+}
+
+/// An artifact that refers to an image, as OCI 1.1 has it: by `subject`.
+fn refers_to(image: &str, kind: &str, site: &Site, registry: &str) -> Value {
+    let empty = site.push_blob(registry, "test-app", b"{}");
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": kind,
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2},
+        "layers": [{"mediaType": kind, "digest": empty, "size": 2}],
+        "subject": {"mediaType": MANIFEST, "digest": image, "size": 100},
+    })
+}
+
+/// Promotes an image from one registry to another, with a signature by cosign's tag, and an SBOM by its subject that the
+/// fallback tag lists, since neither release of the registry keeps such a list itself.
+fn what_refers_to_an_image_comes_with_it(from: &str, to: &str) {
+    let site = bed::site(&format!("referrers-{from}")).environments(&[from, to]).create();
+    let image = site.push_image(from, "test-app", "1.1.0");
+    let fallback = image.replace(':', "-");
+    let mut signature = refers_to(&image, "application/vnd.dev.cosign.simplesigning.v1+json", &site, from);
+    signature.as_object_mut().unwrap().remove("subject");
+    let signature = site.push_manifest(from, "test-app", &signature, Some(&format!("{fallback}.sig")));
+    let sbom = refers_to(&image, "application/spdx+json", &site, from);
+    let size = sbom.to_string().len();
+    let sbom = site.push_manifest(from, "test-app", &sbom, None);
+    let entry = json!({"mediaType": MANIFEST, "digest": sbom, "size": size, "artifactType": "application/spdx+json"});
+    let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+    site.push_manifest(from, "test-app", &list, Some(&fallback));
+    site.once().expect_code(0);
+    assert_eq!(site.image_digest(to, "test-app", &sbom), None);
+
+    site.promote(&["--to", to, "--yes"]).expect_code(0);
+
+    assert_eq!(site.image_digest(to, "test-app", "1.1.0"), Some(image));
+    assert_eq!(site.image_digest(to, "test-app", &format!("{fallback}.sig")), Some(signature));
+    assert_eq!(site.image_digest(to, "test-app", &sbom), Some(sbom.clone()));
+    assert_eq!(site.platforms(to, "test-app", &fallback), [sbom], "the target lists it");
+}
+
+#[test]
+fn signatures_and_sboms_come_with_an_image_from_an_old_registry_to_a_new_one() {
+    what_refers_to_an_image_comes_with_it("local", "paging");
+}
+
+#[test]
+fn signatures_and_sboms_come_with_an_image_from_a_new_registry_to_an_old_one() {
+    what_refers_to_an_image_comes_with_it("paging", "aws");
 }

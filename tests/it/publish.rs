@@ -182,9 +182,7 @@ fn a_commit_tells_in_trailers_what_it_moved_and_why() {
 fn a_remote_that_refuses_the_push_ends_a_pass_with_7_and_its_words_are_shown() {
     let site = bed::site("refused").environments(&["local"]).create();
     site.promoted().arg("--once").run().expect_code(0);
-    let hook = site.bare().join("hooks/pre-receive");
-    std::fs::write(&hook, "#!/bin/sh\necho 'the branch is frozen until Monday' >&2\nexit 1\n").unwrap();
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    site.install_hook("pre-receive", "#!/bin/sh\necho 'the branch is frozen until Monday' >&2\nexit 1\n");
     site.push_image("local", "test-app", "1.1.0");
 
     let run = site.once().expect_code(7);
@@ -213,4 +211,28 @@ fn a_daemon_lives_through_a_remote_that_is_away_for_a_while() {
 /// How often the daemon has looked at registries.
 fn scans(daemon: &crate::bed::Daemon) -> u64 {
     crate::metrics_and_health::sum(&daemon.get("/metrics").1, "promote_scans_total")
+}
+
+#[test]
+fn one_secret_in_flux_s_own_form_serves_flux_and_the_daemon() {
+    let site = bed::site("one-secret").environments(&["local"]).create();
+    site.once().expect_code(0);
+    let namespace = site.namespace("local");
+    for (secret, content, url, tag) in [
+        ("password", &bed().git_credentials, site.repo_with_password(), "1.1.0"),
+        ("key", &bed().ssh_credentials, site.repo_over_ssh(), "1.2.0"),
+    ] {
+        let content = format!("--from-file={}", content.display());
+        site.kubectl(&["create", "secret", "generic", secret, "-n", &namespace, &content]);
+        let changes = format!(r#"{{"spec": {{"url": "{url}", "secretRef": {{"name": "{secret}"}}}}}}"#);
+        site.kubectl(&["patch", "gitrepository", "deploy", "-n", &namespace, "--type=merge", "-p", &changes]);
+        site.push_image("local", "test-app", tag);
+
+        let credentials = site.mount_secret(&namespace, secret);
+        let run = site.promoted().arg("--once").repo(&url).arg("--git-credentials").arg(credentials).run();
+
+        run.expect_code(0);
+        assert_eq!(site.wait_verdict("test-app", "local", tag)["verdict"], "verified");
+        site.wait_rolled_out("local", "test-app", tag);
+    }
 }

@@ -133,9 +133,7 @@ fn a_stop_while_a_push_is_under_way_waits_for_it() {
     let site = bed::site("stop-in-push").environments(&["local"]).create();
     let daemon = site.promoted().start();
     site.wait_verdict("test-app", "local", "1.0.0");
-    let hook = site.bare().join("hooks/pre-receive");
-    std::fs::write(&hook, "#!/bin/sh\ntouch pushing\nsleep 2\n").unwrap();
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    site.install_hook("pre-receive", "#!/bin/sh\ntouch pushing\nsleep 2\n");
     site.push_image("local", "test-app", "1.1.0");
     let pushing = site.bare().join("pushing");
     assert!(until(|| pushing.exists().then_some(())).is_some(), "nothing was pushed");
@@ -184,9 +182,7 @@ fn a_second_signal_does_not_wait() {
     let site = bed::site("impatient").environments(&["local"]).create();
     let mut daemon = site.promoted().start();
     site.wait_verdict("test-app", "local", "1.0.0");
-    let hook = site.bare().join("hooks/pre-receive");
-    std::fs::write(&hook, "#!/bin/sh\ntouch pushing\nsleep 20\n").unwrap();
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    site.install_hook("pre-receive", "#!/bin/sh\ntouch pushing\nsleep 20\n");
     site.push_image("local", "test-app", "1.1.0");
     let pushing = site.bare().join("pushing");
     assert!(until(|| pushing.exists().then_some(())).is_some(), "nothing was pushed");

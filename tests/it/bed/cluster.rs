@@ -29,14 +29,18 @@ pub(crate) fn patch(path: &str, changes: &Value) {
     send("PATCH", path, "application/merge-patch+json", changes);
 }
 
-/// Merges `changes` into the object at `path` as `user`; an error is what the API server says.
+/// Sends a request as `user`; an error is what the API server says.
 ///
-/// The bed's proxy passes no other user on, and kubectl reads before it patches, which this user may not be allowed to.
-pub(crate) fn patch_as(user: &str, path: &str, changes: &str) -> Result<(), String> {
+/// The bed's proxy passes no other user on, and kubectl reads before it writes, which this user may not be allowed to.
+pub(crate) fn send_as(user: &str, method: &str, path: &str, body: &Value) -> Result<(), String> {
     _ = rustls::crypto::ring::default_provider().install_default();
-    let request = Request::patch(path)
-        .header("Content-Type", "application/merge-patch+json")
-        .body(changes.as_bytes().to_vec())
+    let content_type =
+        if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("Content-Type", content_type)
+        .body(body.to_string().into_bytes())
         .map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

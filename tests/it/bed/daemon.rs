@@ -1,4 +1,4 @@
-//! The product's two programs, as a person runs them.
+//! The daemon, as a person or a cluster runs it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -7,68 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use super::command::{Run, bound, run};
 use super::pod::Pod;
 use super::site::Site;
 use super::workshop::Workshop;
-use super::{Answer, http, isolated, until};
-
-/// How a program ended, and what it said.
-#[derive(Debug)]
-pub(crate) struct Run {
-    /// Its exit code; -1 if a signal ended it.
-    pub(crate) code: i32,
-    /// Its standard output.
-    pub(crate) stdout: String,
-    /// Its standard error.
-    pub(crate) stderr: String,
-}
-
-impl Run {
-    /// Panics, with all that was said, unless the exit code is `code`.
-    #[track_caller]
-    pub(crate) fn expect_code(self, code: i32) -> Self {
-        let Self { code: got, stdout, stderr } = &self;
-        assert!(*got == code, "exit code {got} instead of {code}\nstdout:\n{stdout}\nstderr:\n{stderr}");
-        self
-    }
-}
-
-fn run(command: &mut Command) -> Run {
-    let output = command.stdin(Stdio::null()).output().expect("the program can be started");
-    let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&output.status) {
-        stderr += &format!("(ended by signal {signal})\n");
-    }
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    Run { code: output.status.code().unwrap_or(-1), stdout, stderr }
-}
-
-/// A command that the kernel ends with the thread that starts it, so that a failed or killed test leaves nothing.
-fn bound(program: &str, site: &Site) -> Command {
-    let mut command = Command::new("setpriv");
-    isolated(&mut command, &site.folder().join("home"));
-    command.args(["--pdeathsig", "KILL", "--", program]).current_dir(site.folder());
-    command
-}
-
-/// `promote ARGUMENTS` for a site.
-pub(crate) fn promote(site: &Site, arguments: &[&str]) -> Run {
-    let mut command = bound(env!("CARGO_BIN_EXE_promote"), site);
-    command
-        .args(arguments)
-        .arg("--repo")
-        .arg(site.repo())
-        .arg("--secrets")
-        .arg(site.folder().join("secrets"));
-    run(&mut command)
-}
-
-/// `promote ARGUMENTS` outside of every repository, for what needs none.
-pub(crate) fn promote_alone(folder: &Path, arguments: &[&str]) -> Run {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_promote"));
-    isolated(&mut command, folder);
-    run(command.current_dir(folder).args(arguments))
-}
+use super::{Answer, http, until};
 
 /// A daemon that is not started yet.
 pub(crate) struct Promoted<'a> {
@@ -77,9 +20,11 @@ pub(crate) struct Promoted<'a> {
     state: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    log_format: &'static str,
     pod: Option<Pod>,
     listen: Option<String>,
     has_watches: bool,
+    rendered: Option<Vec<String>>,
 }
 
 impl<'a> Promoted<'a> {
@@ -90,9 +35,11 @@ impl<'a> Promoted<'a> {
             state: None,
             arguments: Vec::new(),
             environment: Vec::new(),
+            log_format: "json",
             pod: None,
             listen: None,
             has_watches: true,
+            rendered: None,
         }
     }
 
@@ -149,7 +96,20 @@ impl<'a> Promoted<'a> {
         self
     }
 
-    fn command(&self, number: usize) -> Command {
+    /// Has it log for people.
+    pub(crate) fn log_as_text(mut self) -> Self {
+        self.log_format = "text";
+        self
+    }
+
+    /// Gives it the arguments that a chart renders and no other. Only where it listens is another place, since the
+    /// network is this machine's; a Pod with a network of its own has the chart's.
+    pub(crate) fn rendered(mut self, arguments: &[&str]) -> Self {
+        self.rendered = Some(arguments.iter().map(|&argument| argument.to_owned()).collect());
+        self
+    }
+
+    fn command(&self, number: usize, address: &str) -> Command {
         let folder = self.site.folder();
         let state = self.state.clone().unwrap_or_else(|| folder.join(format!("state-{number}")));
         let mut command = match &self.pod {
@@ -164,13 +124,17 @@ impl<'a> Promoted<'a> {
             }
             Some(pod) => pod.enter(bound("unshare", self.site), env!("CARGO_BIN_EXE_promoted")),
         };
-        command
-            .args(["--repo", &self.repo, "--log-format", "json", "--secrets"])
-            .arg(folder.join("secrets"))
-            .arg("--state-dir")
-            .arg(state)
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let alone = self.pod.as_ref().is_some_and(Pod::is_alone);
+        if let Some(rendered) = &self.rendered {
+            command.args(rendered.iter().filter(|argument| alone || !argument.starts_with("--listen=")));
+        } else {
+            command.args(["--repo", &self.repo, "--log-format", self.log_format, "--secrets"]);
+            command.arg(folder.join("secrets")).arg("--state-dir").arg(state).args(&self.arguments);
+        }
+        if !alone {
+            command.args(["--listen", address]);
+        }
         command
     }
 
@@ -187,7 +151,7 @@ impl<'a> Promoted<'a> {
     pub(crate) fn run(self) -> Run {
         let (number, log) = self.log();
         let address = free_address();
-        let outcome = run(self.command(number).args(["--listen", &address]));
+        let outcome = run(&mut self.command(number, &address));
         let _ = std::fs::write(log, [outcome.stdout.as_str(), outcome.stderr.as_str()].concat());
         outcome
     }
@@ -198,8 +162,7 @@ impl<'a> Promoted<'a> {
         let address = self.listen.clone().unwrap_or_else(free_address);
         let output = File::create(&log).expect("a log file");
         let child = self
-            .command(number)
-            .args(["--listen", &address])
+            .command(number, &address)
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a log file"))
             .stderr(output)

@@ -40,7 +40,8 @@ impl Repository<'_> {
         format!("http://{}/v2/{}/{rest}", self.host, self.name)
     }
 
-    fn push_blob(&self, content: &[u8]) -> String {
+    /// Pushes a blob; returns its digest.
+    pub(crate) fn push_blob(&self, content: &[u8]) -> String {
         let begun = self.send("POST", &self.url("blobs/uploads/"), "application/octet-stream", b"");
         let place = begun.header("location").expect("an upload has a place");
         let place =

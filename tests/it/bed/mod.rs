@@ -12,10 +12,13 @@
 )]
 
 mod cluster;
+mod command;
 mod daemon;
 mod git;
+mod hooks;
 mod http;
 mod image;
+mod leftovers;
 mod pod;
 mod recipe;
 mod registry;
@@ -32,9 +35,11 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-pub(crate) use daemon::{Daemon, Promoted, Run, free_address, promote_alone};
+pub(crate) use command::{Promote, Run, promote_alone};
+pub(crate) use daemon::{Daemon, Promoted, free_address};
 pub(crate) use git::Commit;
 pub(crate) use http::{Answer, request};
+pub(crate) use leftovers::{Ports, processes};
 pub(crate) use pod::Pod;
 pub(crate) use recipe::{Recipe, site};
 pub(crate) use registry::{Registry, Release};
@@ -109,11 +114,7 @@ pub(crate) fn bed() -> &'static Bed {
 }
 
 fn start() -> Bed {
-    // target/PROFILE/deps/TEST → target/PROFILE/examples/bed
-    let test = std::env::current_exe().expect("the test knows its own path");
-    let program = test.ancestors().nth(2).expect("the test lies in the target folder").join("examples/bed");
-    assert!(program.exists(), "{} is missing; run `make bed`", program.display());
-    let mut child = Command::new(program)
+    let mut child = Command::new(example("bed"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         // Not the terminal's Ctrl-C, but the end of this process, is what stops it: in order, and by itself.
@@ -130,6 +131,16 @@ fn start() -> Bed {
     // The pipe closes when this process ends, however it ends; until then it must stay open.
     std::mem::forget(child);
     serde_json::from_str(&line).expect("the bed prints JSON")
+}
+
+/// A program beside the product's own: the bed, or the demo.
+pub(crate) fn example(name: &str) -> PathBuf {
+    // target/PROFILE/deps/TEST → target/PROFILE/examples/NAME
+    let test = std::env::current_exe().expect("the test knows its own path");
+    let folder = test.ancestors().nth(2).expect("the test lies in the target folder").join("examples");
+    let program = folder.join(name);
+    assert!(program.exists(), "{} is missing; `make test` builds it", program.display());
+    program
 }
 
 /// The folder of the tools that `tests/platform/build.sh` has built: Helm, and the kinds of Istio and others.

@@ -1,14 +1,17 @@
 //! A site: what one test has to itself, and the words in which it speaks about it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::recipe::Recipe;
-use super::{Commit, Promoted, Run, bed, cluster, daemon, git, image, isolated, until};
+use super::{Commit, Promote, Promoted, Run, bed, cluster, command, daemon, git, image, isolated, until};
 
 /// A `GitOps` repository, a path in each registry, and a namespace with Flux for each environment.
 pub(crate) struct Site {
@@ -128,6 +131,11 @@ impl Site {
         self.images(registry, repository, |images| images.push_manifest(manifest, tag))
     }
 
+    /// Pushes a blob, for a manifest that names it; returns its digest.
+    pub(crate) fn push_blob(&self, registry: &str, repository: &str, content: &[u8]) -> String {
+        self.images(registry, repository, |images| images.push_blob(content))
+    }
+
     /// The digest of a tag (or digest) in a registry; `None` if it is not there.
     pub(crate) fn image_digest(&self, registry: &str, repository: &str, reference: &str) -> Option<String> {
         self.images(registry, repository, |images| images.resolve(reference))
@@ -148,31 +156,6 @@ impl Site {
     /// Commits and pushes as a person; `None` removes a path. Returns the commit.
     pub(crate) fn commit(&self, message: &str, changes: &[(&str, Option<&str>)]) -> String {
         self.repository.commit(message, changes)
-    }
-
-    /// Has a person push `content` as `path` in the very moment of the next push to the branch, which so loses its race.
-    pub(crate) fn lose_the_next_race(&self, path: &str, content: &str) {
-        let bare = self.bare();
-        std::fs::write(bare.join("race-content"), content).expect("a file can be written");
-        // The hook runs while the push's objects are still apart; the person's commit must not be among them.
-        let script = format!(
-            "#!/bin/sh
-grep -q ' refs/heads/main$' || exit 0
-mv race-content race-done 2>/dev/null || exit 0
-unset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
-export GIT_INDEX_FILE=race-index GIT_AUTHOR_NAME='A Person' GIT_AUTHOR_EMAIL=person@example.org
-export GIT_COMMITTER_NAME='A Person' GIT_COMMITTER_EMAIL=person@example.org
-set -e
-git read-tree main
-git update-index --add --cacheinfo 100644,$(git hash-object -w race-done),{path}
-git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicker' $(git write-tree))
-"
-        );
-        let hook = bare.join("hooks/pre-receive");
-        std::fs::create_dir_all(bare.join("hooks")).expect("a folder");
-        std::fs::write(&hook, script).expect("a hook can be written");
-        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&hook, executable).expect("a hook can be made executable");
     }
 
     /// A file at the remote's head.
@@ -262,6 +245,27 @@ git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicke
         if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
     }
 
+    /// Has kubectl apply some YAML with more arguments; returns what it prints.
+    pub(crate) fn apply(&self, yaml: &str, arguments: &[&str]) -> String {
+        let mut file = tempfile::NamedTempFile::new_in(self.folder()).expect("a file");
+        file.write_all(yaml.as_bytes()).expect("a file can be written");
+        let path = file.path().to_str().expect("the bed's paths are UTF-8");
+        self.kubectl(&[&["apply", "-f", path], arguments].concat())
+    }
+
+    /// Puts a Secret of the cluster into a folder as a Pod sees it: a file for each key. Returns the folder.
+    pub(crate) fn mount_secret(&self, namespace: &str, secret: &str) -> PathBuf {
+        let text = self.kubectl(&["get", "secret", secret, "-n", namespace, "-o", "json"]);
+        let object: Value = serde_json::from_str(&text).expect("kubectl prints JSON");
+        let folder = self.folder().join(format!("secret-{namespace}-{secret}"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for (key, value) in object["data"].as_object().into_iter().flatten() {
+            let content = STANDARD.decode(value.as_str().unwrap_or_default()).expect("base64");
+            std::fs::write(folder.join(key), content).expect("a file can be written");
+        }
+        folder
+    }
+
     /// An app's live Deployment; `None` if there is none.
     pub(crate) fn deployment(&self, environment: &str, app: &str) -> Option<Value> {
         let namespace = self.namespace(environment);
@@ -323,13 +327,18 @@ git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicke
             .unwrap_or_else(|| self.give_up(&format!("Flux did not apply {commit} in {environment}")));
     }
 
-    /// Merges changes into an environment's `GitRepository` as `user`; an error is what the API server says.
-    pub(crate) fn patch_source_as(&self, user: &str, environment: &str, changes: &str) -> Result<(), String> {
-        cluster::patch_as(
-            user,
-            &self.flux_path(environment, cluster::SOURCE, "gitrepositories/deploy"),
-            changes,
-        )
+    /// Sends a request about Flux's objects of an environment (`gitrepositories`, or `kustomizations/apps`) as `user`; an
+    /// error is what the API server says.
+    pub(crate) fn ask_as(
+        &self,
+        user: &str,
+        method: &str,
+        environment: &str,
+        object: &str,
+        body: &Value,
+    ) -> Result<(), String> {
+        let base = if object.starts_with("kustomizations") { cluster::KUSTOMIZE } else { cluster::SOURCE };
+        cluster::send_as(user, method, &self.flux_path(environment, base, object), body)
     }
 
     /// Has the API server refuse Deployments with that tag in an environment, as a policy of its owner may.
@@ -415,7 +424,12 @@ git update-ref refs/heads/main $(git commit-tree -p main -m 'A person was quicke
 
     /// `promote ARGUMENTS` as a person with this site's secrets.
     pub(crate) fn promote(&self, arguments: &[&str]) -> Run {
-        daemon::promote(self, arguments)
+        command::promote(self, arguments)
+    }
+
+    /// `promote ARGUMENTS` as a person who does not wait for its end.
+    pub(crate) fn start_promote(&self, arguments: &[&str]) -> Promote {
+        Promote::start(self, arguments)
     }
 
     /// Ends the test with what helps to see why: the state of Flux and of the pods, and the end of the daemon's log.

@@ -99,7 +99,8 @@ fn every_value_arrives_where_it_is_meant_to() {
     assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull"}]));
     assert_eq!(pod["nodeSelector"], json!({"disk": "ssd"}));
     assert_eq!(pod["tolerations"], json!([{"operator": "Exists"}]));
-    assert!(pod["affinity"]["nodeAffinity"].is_object());
+    let apart = &pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    assert_eq!(apart[0]["topologyKey"], "zone");
     assert_eq!(pod["priorityClassName"], "high");
     let egress = &the(&rendered, "NetworkPolicy")["spec"]["egress"][1];
     assert_eq!(egress["to"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], "gitea");
