@@ -35,7 +35,7 @@ announce:
 
 test: bed platform ## Runs every test on the same real parts, and says how long it took
 	@SECONDS=0; \
-	cargo build --locked --bins --example bed; \
+	cargo build --locked --bins --example bed --example demo; \
 	cargo test --locked --lib; \
 	echo "test: the image's static programs (the first time: 5 to 10 minutes)"; \
 	CARGO_TARGET_DIR="$$CARGO_TARGET_DIR/static" CARGO_PROFILE_DEV_STRIP=symbols \

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes the daemon's image as an OCI layout, without a container engine; the same commit and compiler give the same digest.
 #
-#   build.sh [--reference REPO:TAG] [--output DIR] [--binaries DIR]
+#   build.sh [--reference REPO:TAG] [--output DIR] [--binaries DIR] [--largest MB]
 #
-# Prints REPO:TAG@DIGEST on stdout. --binaries takes static programs that were compiled before.
+# Prints REPO:TAG@DIGEST on stdout. --binaries takes static programs that were compiled before. An image with more
+# compressed megabytes than --largest is refused: 30 unless given.
 set -euo pipefail
 
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -11,14 +12,15 @@ top=$(cd -- "$here/../.." && pwd)
 fail() { printf 'image: %s\n' "$1" >&2; exit "${2:-1}"; }
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$top/Cargo.toml" | head -n 1)
-reference=promoted:$version output=$top/target/image-oci binaries=
+reference=promoted:$version output=$top/target/image-oci largest=30 binaries=
 while (($#)); do
   case $1 in
-    --reference | --output | --binaries) [[ -n ${2:-} ]] || fail "$1 needs a value" 2 ;;&
+    --reference | --output | --binaries | --largest) [[ -n ${2:-} ]] || fail "$1 needs a value" 2 ;;&
     --reference) reference=$2 ;;
     --output) output=$2 ;;
     --binaries) binaries=$2 ;;
-    *) fail "\"$1\" is not known; use --reference, --output and --binaries" 2 ;;
+    --largest) largest=$2 ;;
+    *) fail "\"$1\" is not known; use --reference, --output, --binaries and --largest" 2 ;;
   esac
   shift 2
 done
@@ -42,7 +44,7 @@ fi
 revision=$(git -C "$top" rev-parse --verify --quiet HEAD || echo unknown)
 [[ $revision == unknown ]] || git -C "$top" diff --quiet HEAD || revision+=-dirty
 created=${SOURCE_DATE_EPOCH:-$(git -C "$top" log -1 --format=%ct 2>/dev/null || echo 0)}
-python3 "$here/layout.py" --output "$output" --reference "$reference" --created "$created" \
+python3 "$here/layout.py" --output "$output" --reference "$reference" --created "$created" --largest "$largest" \
   --platform "$platform=$work/root" --entrypoint /usr/local/bin/promoted \
   --writable /var/lib/promoted --env PROMOTED_STATE_DIR=/var/lib/promoted \
   --label org.opencontainers.image.title=promoted \

@@ -126,6 +126,7 @@ def main():
         parser.add_argument(name, action="append", default=[])
     parser.add_argument("--port")
     parser.add_argument("--created", type=int, default=0)
+    parser.add_argument("--largest", type=float, help="MB compressed; a larger image is refused")
     arguments = parser.parse_args()
 
     layout = Layout(arguments.output)
@@ -133,9 +134,12 @@ def main():
     # One platform needs no list around it; several are one image with one digest.
     many = {"schemaVersion": 2, "mediaType": INDEX, "manifests": images}
     image = images[0] if len(images) == 1 else layout.add(INDEX, many)
+    size = sum(layout.sizes.values()) / 1e6
+    if arguments.largest is not None and size > arguments.largest:
+        sys.exit(f"image: {size:.1f} MB compressed are more than {arguments.largest:g}; look at what has grown")
     layout.finish(image, arguments.reference)
     print(f"{arguments.reference}@{image['digest']}")
-    print(f"image: {sum(layout.sizes.values()) / 1e6:.1f} MB compressed, in {arguments.output}", file=sys.stderr)
+    print(f"image: {size:.1f} MB compressed, in {arguments.output}", file=sys.stderr)
 
 
 main()

@@ -75,6 +75,81 @@ fn history_shows_the_moves_newest_first_with_their_source_verdict_and_reason() {
 }
 
 #[test]
+fn history_can_be_asked_for_one_app_or_the_last_hours() {
+    let site = bed::site("history-of").environments(&["local"]).apps(&["test-app", "worker"]).create();
+    site.push_image("local", "test-app", "1.1.0");
+    site.once().expect_code(0);
+    site.push_image("local", "worker", "3.0.0");
+    site.once().expect_code(0);
+    let apps = |arguments: &[&str]| -> Vec<Value> {
+        let run = site.promote(&[&["history", "-o", "json"], arguments].concat()).expect_code(0);
+        json(&run.stdout)["rows"].as_array().unwrap().iter().map(|row| row["app"].clone()).collect()
+    };
+
+    assert_eq!(apps(&[]), ["worker", "test-app"]);
+    assert_eq!(apps(&["--app", "worker"]), ["worker"]);
+    assert_eq!(apps(&["--since", "1h"]), ["worker", "test-app"]);
+    assert_eq!(apps(&["--since", "1ms"]), [Value::Null; 0]);
+    assert_eq!(apps(&["--since", "2026-01-31T00:00:00Z", "--app", "test-app"]), ["test-app"]);
+    let run = site.promote(&["history", "--since", "yesterday"]).expect_code(2);
+    assert!(run.stderr.contains("expected a duration such as 90s"), "{}", run.stderr);
+}
+
+#[test]
+fn status_watch_shows_what_changes_until_ctrl_c() {
+    let site = bed::site("watch").environments(&["local"]).create();
+    site.once().expect_code(0);
+    let watching = site.start_promote(&["status", "--watch"]);
+    watching.wait_said("test-app  local        1.0.0");
+
+    site.push_image("local", "test-app", "1.1.0");
+    site.once().expect_code(0);
+
+    let verified = || {
+        let shown = watching.stdout();
+        let row = shown.lines().last()?;
+        (row.contains(" 1.1.0 ") && row.ends_with(" verified")).then_some(())
+    };
+    assert!(bed::until(verified).is_some(), "{}", watching.stdout());
+    watching.interrupt().expect_code(130);
+}
+
+#[test]
+fn lines_of_json_tell_each_step_as_it_happens_and_the_result_last() {
+    let site = crate::promotion::verified(bed::site("jsonl"), "1.1.0");
+
+    let run = site.promote(&["--to", "aws", "--yes", "-o", "jsonl", "-q"]).expect_code(0);
+
+    let mut lines: Vec<Value> = run.stdout.lines().map(json).collect();
+    assert!(lines.iter().all(|line| line["apiVersion"] == "promote/v1"), "{}", run.stdout);
+    let result = lines.pop().unwrap();
+    assert_eq!((&result["kind"], &result["exitCode"]), (&"Promotion".into(), &0.into()));
+    let mut steps: Vec<_> = lines.iter().map(|line| line["step"].as_str().unwrap()).collect();
+    steps.dedup();
+    assert_eq!(steps, ["read", "copy", "copied", "commit", "committed", "rollout"]);
+    assert_eq!(lines.iter().find(|line| line["step"] == "committed").unwrap()["commit"], result["commit"]);
+}
+
+#[test]
+fn quiet_keeps_the_progress_to_itself_and_verbose_tells_more() {
+    let site = crate::promotion::verified(bed::site("quiet"), "1.1.0");
+    site.push_image("local", "test-app", "1.2.0");
+    site.once().expect_code(0);
+    let steps = |run: &bed::Run| run.stderr.lines().filter(|line| line.starts_with("committed ")).count();
+    let debug = |run: &bed::Run| run.stderr.lines().filter(|line| line.contains(" DEBUG ")).count();
+
+    let quiet = site.promote(&["--to", "aws", "--yes", "--at", "1.1.0", "-q"]).expect_code(0);
+    assert_eq!(quiet.stderr, "");
+    assert!(quiet.stdout.contains("1.1.0 in aws: verified after"), "{}", quiet.stdout);
+
+    let verbose = site.promote(&["--to", "aws", "--yes", "-v"]).expect_code(0);
+    assert!(steps(&verbose) == 1 && debug(&verbose) > 0, "{}", verbose.stderr);
+    let neither = site.promote(&["--to", "aws", "--yes", "--at", "1.1.0"]).expect_code(0);
+    assert!(steps(&neither) == 1 && debug(&neither) == 0, "{}", neither.stderr);
+    site.promote(&["status", "-q", "-v"]).expect_code(2);
+}
+
+#[test]
 fn a_command_works_from_any_folder_of_a_clone() {
     let site = bed::site("from-a-clone").create();
     let folder = site.folder().join("clone/deploy/apps");

@@ -34,8 +34,7 @@ pub(crate) fn patch(path: &str, changes: &Value) {
 /// The bed's proxy passes no other user on, and kubectl reads before it writes, which this user may not be allowed to.
 pub(crate) fn send_as(user: &str, method: &str, path: &str, body: &Value) -> Result<(), String> {
     _ = rustls::crypto::ring::default_provider().install_default();
-    let content_type =
-        if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let request = Request::builder()
         .method(method)
         .uri(path)

@@ -94,6 +94,11 @@ impl Promote {
             .map(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned())
     }
 
+    /// Its results so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.said()[0].clone()
+    }
+
     /// Waits until it has said that, as a result or as progress.
     pub(crate) fn wait_said(&self, needle: &str) {
         let heard = || self.said().iter().any(|said| said.contains(needle)).then_some(());

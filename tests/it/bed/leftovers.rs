@@ -9,7 +9,9 @@ pub(crate) fn processes(folder: &Path) -> BTreeMap<u32, String> {
     let folder = folder.to_str().expect("the bed's paths are UTF-8");
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").expect("/proc is there").flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let read = |name: &str| {
             let content = std::fs::read(entry.path().join(name)).unwrap_or_default();
             String::from_utf8_lossy(&content).replace('\0', " ")
@@ -34,7 +36,8 @@ impl Ports {
         let ports = table.lines().skip(1).filter_map(|line| {
             let columns: Vec<&str> = line.split_whitespace().collect();
             // The state 0A is LISTEN; addresses are written as HEX:HEX.
-            let listens = columns.get(3) == Some(&"0A") && sockets.iter().any(|it| columns.get(9) == Some(&it.as_str()));
+            let listens = columns.get(3) == Some(&"0A")
+                && sockets.iter().any(|it| columns.get(9) == Some(&it.as_str()));
             let port = columns.get(1)?.rsplit_once(':')?.1;
             listens.then(|| u16::from_str_radix(port, 16).expect("a port"))
         });

@@ -60,8 +60,10 @@ impl Pod {
     pub(super) fn enter(&self, mut unshare: Command, program: &str) -> Command {
         let server = bed().server();
         let (host, port) = server.trim_start_matches("https://").rsplit_once(':').unwrap();
-        let mut script =
-            format!("set -e\nmount -t tmpfs none /run\nmkdir -p {MOUNT}\ncp '{}'/* {MOUNT}/\n", self.files.display());
+        let mut script = format!(
+            "set -e\nmount -t tmpfs none /run\nmkdir -p {MOUNT}\ncp '{}'/* {MOUNT}/\n",
+            self.files.display()
+        );
         if !self.mounts.is_empty() {
             // Folders of this machine are not touched: the Pod sees its own, with the machine's files linked into them.
             script += "mkdir /run/etc\nmount --rbind /etc /run/etc\nmount -t tmpfs none /etc\nln -s /run/etc/* /etc/\n\

@@ -79,7 +79,8 @@ fn with_all_rights_over_fluxs_objects_the_account_still_can_do_nothing_but_ask()
 
         let before = existing(&site, object);
         let collection = object.split('/').next().unwrap();
-        let mut other = json!({"apiVersion": before["apiVersion"], "kind": before["kind"], "spec": before["spec"]});
+        let mut other =
+            json!({"apiVersion": before["apiVersion"], "kind": before["kind"], "spec": before["spec"]});
         other["metadata"] = json!({"name": "other"});
         let status = json!({"status": {"observedGeneration": 77}});
         for (method, path, body) in [

@@ -21,8 +21,10 @@ fn the_api_server_takes_what_is_rendered_with_every_switch() {
     // What lies in a namespace can be tried only in one that is there.
     let (local, aws) = (site.namespace("local"), site.namespace("aws"));
     for values in [MINIMAL, TWO, ALL, NONE] {
-        let there =
-            [format!("rbac.fluxNamespaces={{{local},{aws}}}"), format!("rbac.appNamespaces={{{local},{aws}}}")];
+        let there = [
+            format!("rbac.fluxNamespaces={{{local},{aws}}}"),
+            format!("rbac.appNamespaces={{{local},{aws}}}"),
+        ];
         let rendered = render(&local, &[values, &there.each_ref().map(String::as_str)].concat());
         let taken = site.apply(&rendered, &["--server-side", "--dry-run=server", "--validate=strict"]);
         assert_eq!(taken.lines().count(), parse(&rendered).len(), "{taken}");

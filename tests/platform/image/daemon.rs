@@ -31,8 +31,10 @@ fn binaries() -> &'static Path {
         .path()
 }
 
+/// What is not optimised is larger: about 28 MB where a release has 19.
 fn build(output: &Path, binaries: &Path, reference: &str) -> Command {
     let mut command = Command::new(root().join("deploy/image/build.sh"));
+    command.args(["--largest", "40"]);
     command.arg("--output").arg(output).arg("--binaries").arg(binaries).args(["--reference", reference]);
     command
 }
@@ -89,7 +91,7 @@ fn user_entry_point_and_labels_are_set() {
 }
 
 #[test]
-fn the_same_programs_give_the_same_digest() {
+fn programs_that_are_packed_twice_give_the_same_digest() {
     let copy = tempfile::tempdir().unwrap();
     for program in ["promoted", "promote"] {
         // A copy has another path and another time.
@@ -99,6 +101,16 @@ fn the_same_programs_give_the_same_digest() {
     let again = run(&mut build(other.path(), copy.path(), "elsewhere.test/promoted:9.9.9"), "").passed();
     let digest = |said: &str| said.trim().split_once('@').unwrap().1.to_owned();
     assert_eq!(digest(&again.stdout), digest(made().1));
+}
+
+#[test]
+fn an_image_that_is_larger_than_promised_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("oci");
+    let mut build = Command::new(root().join("deploy/image/build.sh"));
+    build.arg("--output").arg(&output).arg("--binaries").arg(binaries()).args(["--largest", "5"]);
+    run(&mut build, "bash is needed").refused("MB compressed are more than 5");
+    assert!(!output.join("index.json").exists());
 }
 
 /// Such a path would make the digest depend on who built the image.
