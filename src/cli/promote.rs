@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::args::{self, Common, Wait};
@@ -108,10 +109,10 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
     let (mut go, mut there, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::new());
     let mut exit = Exit::Blocked;
     for app in apps {
-        match promotion::plan(snapshot, &app, &asked.to, &wish) {
+        match promotion::plan(snapshot, &app, &asked.to, &wish, Timestamp::now()) {
             Plan::Go(promotion) => go.push(*promotion),
             Plan::AlreadyThere(versions) => _ = there.insert(app, versions),
-            Plan::Blocked(reasons) => {
+            Plan::Blocked(reasons) | Plan::Gated(reasons) => {
                 blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")));
             }
             Plan::Unusable(problem) => {

@@ -11,6 +11,7 @@ use super::args::{self, Common};
 use super::output::{Printer, ago, table};
 use super::{Failure, open};
 use crate::daemon::builds;
+use crate::daemon::promotion::{self, Plan, Wish};
 use crate::model::{AppName, CommitId, Digest, EnvironmentName, Exit, ImageName, Source, Tag, Verdict};
 use crate::publish::{Desired, Snapshot, version};
 
@@ -108,6 +109,14 @@ fn rows(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, desir
     if let Some(hold) = &desired.record.hold {
         let by = hold.by.as_deref().unwrap_or("somebody");
         remarks.push(format!("held by {by}: {}", hold.reason.as_deref().unwrap_or("no reason given")));
+    }
+    let settings = snapshot.config.environments.get(environment);
+    let is_promoted = settings.is_some_and(|settings| !settings.after.is_empty());
+    if is_promoted
+        && let Plan::Gated(reasons) =
+            promotion::plan(snapshot, app, environment, &Wish::default(), Timestamp::now())
+    {
+        remarks.extend(reasons);
     }
     for entry in &desired.record.quarantine {
         let tag = entry.tag.as_ref().map_or_else(|| entry.digest.short().to_owned(), ToString::to_string);

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use crate::elect::range::Range;
 use crate::model::ImageName;
 
 use super::build::build;
-use super::keys::{APP, IMAGE, POLICY, SEMVER};
+use super::keys::{APP, IMAGE};
 use super::mask::shown;
 use super::problem::Findings;
 use super::read::{NOT_YET, Named, Value};
-use super::{ImagePolicy, PLACEHOLDER, Policy, RepositoryName, names};
+use super::{ImagePolicy, PLACEHOLDER, RepositoryName, names, policy};
 
 /// The longest path, in bytes.
 const LONGEST_PATH: usize = 1024;
@@ -96,11 +95,17 @@ fn image<'t>(entry: Named<'t>, findings: &mut Findings) -> Option<ImageDraft<'t>
             None => name.as_ref().and_then(|name| default_repository(name, &value, findings)),
         };
         let policy = fields.required("policy", "{semver: {range: \">=1.0.0\"}}", findings);
-        let policy = policy.and_then(|value| self::policy(&value, findings));
+        let policy = policy.and_then(|value| policy::policy(&value, findings));
+        let filter =
+            fields.get("filterTags").and_then(|filter| policy::filter(&filter, policy.as_ref(), findings));
+        let platforms = fields
+            .get("platforms")
+            .map(|platforms| policy::platforms(&platforms, findings))
+            .unwrap_or_default();
         let interval =
             fields.get("interval").and_then(|value| value.duration(Duration::from_secs(1), findings));
         let build = fields.get("build").and_then(|value| build(&value, findings));
-        Some(ImagePolicy { repository: repository?, policy: policy?, interval, build })
+        Some(ImagePolicy { repository: repository?, policy: policy?, filter, platforms, interval, build })
     });
     Some(ImageDraft { name: name?, value, policy })
 }
@@ -120,23 +125,4 @@ fn default_repository(
         );
     }
     repository
-}
-
-fn policy(value: &Value<'_>, findings: &mut Findings) -> Option<Policy> {
-    let fields = value.fields(&POLICY, findings)?;
-    let Some(semver) = fields.get("semver") else {
-        if !fields.has_any(POLICY.not_yet) {
-            value.problem(findings, "`semver` is missing; add `semver: {range: \">=1.0.0\"}`");
-        }
-        return None;
-    };
-    let range = semver.fields(&SEMVER, findings)?.required("range", "\">=1.0.0\"", findings)?;
-    let range = range.legal(
-        |text| {
-            text.parse::<Range>()
-                .map_err(|error| format!("not a version range (got \"{}\"); {error}", shown(text)))
-        },
-        findings,
-    )?;
-    Some(Policy::Semver { range })
 }

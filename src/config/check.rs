@@ -8,7 +8,7 @@ use super::mask::shown;
 use super::nearest::nearest;
 use super::problem::Findings;
 use super::read::Value;
-use super::{Environment, PLACEHOLDER, RepositoryName, app, environment};
+use super::{Environment, PLACEHOLDER, Policy, RepositoryName, app, environment};
 
 /// The longest path of a repository, in bytes; the limit of the model.
 const LONGEST_REPOSITORY: usize = 255;
@@ -84,6 +84,31 @@ fn cycles(names: &[EnvironmentName], edges: &[Vec<(usize, Value<'_>)>], findings
                 way.push((*next, 0));
             }
         }
+    }
+}
+
+/// Only versions have major, minor and patch numbers, so that only they have jumps.
+pub(super) fn jumps(
+    environments: &BTreeMap<EnvironmentName, environment::Draft<'_>>,
+    apps: &BTreeMap<AppName, app::Draft<'_>>,
+    findings: &mut Findings,
+) {
+    let other = apps.iter().find_map(|(app, draft)| {
+        draft.images.iter().find_map(|image| {
+            let policy = &image.policy.as_ref()?.policy;
+            (!matches!(policy, Policy::Semver { .. })).then(|| (app, &image.name, policy.name()))
+        })
+    });
+    let Some((app, image, policy)) = other else { return };
+    for value in environments.values().filter_map(|draft| draft.max_jump.as_ref()) {
+        value.problem(
+            findings,
+            format!(
+                "needs `semver` policies, since only versions have jumps, and image {} of app {app} has `{policy}`; \
+                 remove it, or write a `semver` policy there",
+                shown(image.as_str())
+            ),
+        );
     }
 }
 

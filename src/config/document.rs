@@ -50,6 +50,7 @@ pub(super) fn config(root: &Value<'_>, findings: &mut Findings) -> Option<Config
         root.problem(findings, format!("{limit} are supported (got {got}); split the repository"));
         return None;
     }
+    check::jumps(&environments, &apps, findings);
     let environments = check::order(environments, findings);
     check::overlays(&environments, &apps, findings);
     check::lengths(&environments, &apps, findings);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::keys::{CLUSTER, DEPLOY, ENVIRONMENT, FLUX, PUBLISH, VERIFY};
+use super::keys::{CLUSTER, DEPLOY, ENVIRONMENT, FLUX, GATES, PUBLISH, VERIFY};
 use super::names;
 use super::problem::Findings;
 use super::read::{Fields, NOT_YET, Value};
-use super::{Cluster, Environment, FluxTarget, OnFailure, Update, Verify};
+use super::{Cluster, Environment, FluxTarget, Gates, Jump, OnFailure, Update, Verify};
 
 /// The most names in one `after`.
 const MOST_AFTER: usize = 100;
@@ -16,11 +16,13 @@ pub(super) struct Draft<'t> {
     /// With an empty `after`; none where the file does not say enough.
     pub(super) environment: Option<Environment>,
     pub(super) after: Vec<(&'t str, Value<'t>)>,
+    /// `gates.maxJump`, which only fits some policies.
+    pub(super) max_jump: Option<Value<'t>>,
 }
 
 pub(super) fn environment<'t>(value: &Value<'t>, findings: &mut Findings) -> Draft<'t> {
     let Some(fields) = value.fields(&ENVIRONMENT, findings) else {
-        return Draft { environment: None, after: Vec::new() };
+        return Draft { environment: None, after: Vec::new(), max_jump: None };
     };
     let registry = fields
         .required("registry", "HOST[:PORT][/PATH]", findings)
@@ -50,16 +52,29 @@ pub(super) fn environment<'t>(value: &Value<'t>, findings: &mut Findings) -> Dra
     let update = fields
         .get("update")
         .and_then(|update| update.word(&[("auto", Update::Auto), ("manual", Update::Manual)], findings));
+    let (gates, max_jump) = gates(fields.get("gates").as_ref(), findings);
     let verify = verify(fields.get("verify").as_ref(), findings);
     let environment = registry.map(|registry| Environment {
         registry,
         cluster,
         deploy,
         update: update.unwrap_or(default),
+        gates,
         verify,
         after: Vec::new(),
     });
-    Draft { environment, after }
+    Draft { environment, after, max_jump }
+}
+
+fn gates<'t>(value: Option<&Value<'t>>, findings: &mut Findings) -> (Gates, Option<Value<'t>>) {
+    let Some(fields) = value.and_then(|value| value.fields(&GATES, findings)) else {
+        return (Gates::default(), None);
+    };
+    let min_age = fields.get("minAge").and_then(|age| age.duration(Duration::from_secs(1), findings));
+    let max_jump = fields.get("maxJump");
+    let words = [("major", Jump::Major), ("minor", Jump::Minor), ("patch", Jump::Patch)];
+    let jump = max_jump.as_ref().and_then(|jump| jump.word(&words, findings));
+    (Gates { min_age, max_jump: jump }, max_jump)
 }
 
 fn cluster(value: &Value<'_>, findings: &mut Findings) -> Option<Cluster> {

@@ -18,8 +18,12 @@ pub(super) const REGISTRY: Keys = Keys { supported: &["insecure", "ca"], not_yet
 pub(super) const RECEIVER: Keys =
     Keys { supported: &["type", "secret", "audience", "identity"], not_yet: &[] };
 pub(super) const ENVIRONMENT: Keys = Keys {
-    supported: &["registry", "cluster", "deploy", "update", "publish", "verify", "after"],
-    not_yet: &["gates"],
+    supported: &["registry", "cluster", "deploy", "update", "publish", "verify", "after", "gates"],
+    not_yet: &[],
+};
+pub(super) const GATES: Keys = Keys {
+    supported: &["minAge", "maxJump"],
+    not_yet: &["soak", "windows", "approvals", "signature", "provenance", "evidence"],
 };
 pub(super) const CLUSTER: Keys = Keys { supported: &["context", "kubeconfig"], not_yet: &["eks"] };
 pub(super) const DEPLOY: Keys = Keys { supported: &["flux"], not_yet: &["argocd"] };
@@ -30,22 +34,29 @@ pub(super) const VERIFY: Keys = Keys {
     not_yet: &["prometheus", "traffic", "probe"],
 };
 pub(super) const APP: Keys = Keys { supported: &["path", "markers", "images"], not_yet: &[] };
-pub(super) const IMAGE: Keys =
-    Keys { supported: &["repository", "policy", "interval", "build"], not_yet: &["filterTags", "platforms"] };
+pub(super) const IMAGE: Keys = Keys {
+    supported: &["repository", "policy", "filterTags", "platforms", "interval", "build"],
+    not_yet: &[],
+};
 pub(super) const BUILD: Keys = Keys { supported: &["artifact", "watch", "command"], not_yet: &[] };
 pub(super) const POLICY: Keys =
-    Keys { supported: &["semver"], not_yet: &["numerical", "alphabetical", "newest", "digest"] };
+    Keys { supported: &["semver", "numerical", "alphabetical", "newest", "digest"], not_yet: &[] };
 pub(super) const SEMVER: Keys = Keys { supported: &["range"], not_yet: &[] };
+pub(super) const ORDERED: Keys = Keys { supported: &["order"], not_yet: &[] };
+pub(super) const NEWEST: Keys = Keys { supported: &[], not_yet: &[] };
+pub(super) const DIGEST: Keys = Keys { supported: &["tag"], not_yet: &[] };
+pub(super) const FILTER_TAGS: Keys = Keys { supported: &["pattern", "extract"], not_yet: &[] };
 
 /// All of them, by their names below `$defs` of the schema.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &Keys); 16] = [
+pub(super) const ALL: [(&str, &Keys); 21] = [
     ("root", &ROOT),
     ("git", &GIT),
     ("author", &AUTHOR),
     ("registry", &REGISTRY),
     ("receiver", &RECEIVER),
     ("environment", &ENVIRONMENT),
+    ("gates", &GATES),
     ("cluster", &CLUSTER),
     ("deploy", &DEPLOY),
     ("flux", &FLUX),
@@ -56,4 +67,8 @@ pub(super) const ALL: [(&str, &Keys); 16] = [
     ("build", &BUILD),
     ("policy", &POLICY),
     ("semver", &SEMVER),
+    ("ordered", &ORDERED),
+    ("newest", &NEWEST),
+    ("digest", &DIGEST),
+    ("filterTags", &FILTER_TAGS),
 ];

@@ -13,6 +13,7 @@ mod keys;
 mod mask;
 mod names;
 mod nearest;
+mod policy;
 mod problem;
 mod read;
 mod receiver;
@@ -24,8 +25,10 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::discover::Platform;
+use crate::elect::filter::Filter;
 use crate::elect::range::Range;
-use crate::model::{AppName, EnvironmentName, ImageName, ReceiverName, RegistryHost, Repository};
+use crate::model::{AppName, EnvironmentName, ImageName, ReceiverName, RegistryHost, Repository, Tag};
 
 pub use names::SecretName;
 pub use problem::{Problem, Problems};
@@ -131,6 +134,8 @@ pub struct Environment {
     pub deploy: Option<FluxTarget>,
     /// Who commits what was elected.
     pub update: Update,
+    /// What else a version must meet before it comes here.
+    pub gates: Gates,
     /// How a version is judged.
     pub verify: Verify,
     /// The environments that a version must have passed; they exist, and there is no cycle.
@@ -185,6 +190,36 @@ pub enum Update {
     Manual,
 }
 
+/// What a version must meet before it comes to an environment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gates {
+    /// For how long it must have been known; at least 1 second.
+    pub min_age: Option<Duration>,
+    /// The largest step that is taken without a person; only where every policy is [`Policy::Semver`].
+    pub max_jump: Option<Jump>,
+}
+
+/// The size of a step from one version to the next, the smallest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Jump {
+    /// Major and minor number stay.
+    Patch,
+    /// The major number stays.
+    Minor,
+    /// Any.
+    Major,
+}
+
+impl std::fmt::Display for Jump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Patch => "patch",
+            Self::Minor => "minor",
+            Self::Major => "major",
+        })
+    }
+}
+
 /// How a version is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verify {
@@ -221,6 +256,10 @@ pub struct ImagePolicy {
     pub repository: RepositoryName,
     /// Which version is wanted.
     pub policy: Policy,
+    /// Which tags count, and which part of them is compared; none for all tags as they are.
+    pub filter: Option<Filter>,
+    /// The platforms that a version must have; empty where none was named.
+    pub platforms: Vec<Platform>,
     /// How often its registry is polled, at least 1 second; none for [`Config::interval`].
     pub interval: Option<Duration>,
     /// How it is built beside the daemon; none for an image that only comes from a registry.
@@ -256,6 +295,46 @@ pub enum Policy {
         /// The versions that are allowed.
         range: Range,
     },
+    /// The highest number.
+    Numerical {
+        /// Which end is the highest.
+        order: Order,
+    },
+    /// The last in byte order.
+    Alphabetical {
+        /// Which end is the last.
+        order: Order,
+    },
+    /// What was built last, by the time in the image.
+    Newest,
+    /// Whatever one tag points to.
+    Digest {
+        /// The tag.
+        tag: Tag,
+    },
+}
+
+impl Policy {
+    /// Its key in the file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Semver { .. } => "semver",
+            Self::Numerical { .. } => "numerical",
+            Self::Alphabetical { .. } => "alphabetical",
+            Self::Newest => "newest",
+            Self::Digest { .. } => "digest",
+        }
+    }
+}
+
+/// Which end of an order is elected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The last; the default.
+    #[default]
+    Ascending,
+    /// The first.
+    Descending,
 }
 
 impl Config {

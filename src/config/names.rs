@@ -1,5 +1,6 @@
 //! Grammars of the names that only the configuration holds, each as the value or what is wrong with it.
 
+use crate::discover::Platform;
 use crate::model::{RegistryHost, Repository};
 
 use super::mask::{is_digest, shown};
@@ -52,6 +53,25 @@ pub(super) fn branch(text: &str) -> Result<String, String> {
     } else {
         Err(format!("not a legal Git branch (got \"{got}\"); write one like main"))
     }
+}
+
+/// `os/architecture[/variant]`, in the words of the OCI Image Index.
+pub(super) fn platform(text: &str) -> Result<Platform, String> {
+    let word = |part: &str| {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        (1..=32).contains(&part.len()) && part.bytes().all(allowed)
+    };
+    let parts: Vec<&str> = text.split('/').collect();
+    let (os, architecture, variant) = match parts.as_slice() {
+        [os, architecture] => (*os, *architecture, None),
+        [os, architecture, variant] => (*os, *architecture, Some(*variant)),
+        _ => ("", "", None),
+    };
+    if word(os) && word(architecture) && variant.is_none_or(word) {
+        let variant = variant.map(str::to_owned);
+        return Ok(Platform { os: os.to_owned(), architecture: architecture.to_owned(), variant });
+    }
+    Err(format!("not a platform (got \"{}\"); write os/architecture, like linux/amd64", shown(text)))
 }
 
 /// A part of a commit's author line.

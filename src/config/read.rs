@@ -172,7 +172,8 @@ impl<'t> Value<'t> {
     pub(super) fn fields(&self, keys: &Keys, findings: &mut Findings) -> Option<Fields<'t>> {
         let Content::Mapping(entries) = &self.node.content else {
             let known = keys.supported.join(", ");
-            self.problem(findings, format!("expected a mapping, got {}; its keys are {known}", self.kind()));
+            let fix = if known.is_empty() { "write {}".to_owned() } else { format!("its keys are {known}") };
+            self.problem(findings, format!("expected a mapping, got {}; {fix}", self.kind()));
             return None;
         };
         for entry in entries {
@@ -203,6 +204,9 @@ fn unknown_key(key: &str, keys: &Keys, findings: &Findings) -> String {
         return "unknown key; credentials don't stand in this file, use --registry-credentials or \
                 --git-credentials"
             .to_owned();
+    }
+    if keys.supported.is_empty() {
+        return "unknown key; there are none here, remove it".to_owned();
     }
     format!("unknown key; known here: {}", keys.supported.join(", "))
 }

@@ -51,6 +51,7 @@ environments:
     deploy: {flux: {kustomization: flux-system/apps.web}}
     after: [local]
     update: auto
+    gates: {minAge: 2h}
   live:
     registry: registry.lan:5000
     cluster: none
@@ -66,7 +67,16 @@ apps:
         build: {artifact: target/image-oci, watch: [src, Dockerfile, .], command: [make, image, "REF={ref}"]}
       ghcr.io/acme/sidecar:
         repository: quay.io/acme/sidecar
-        policy: {semver: {range: "^2.1"}}
+        policy: {numerical: {order: desc}}
+        filterTags: {pattern: '^main-[0-9a-f]+-(?P<ts>[0-9]+)$', extract: $ts}
+        platforms: [linux/amd64, linux/arm64/v8]
+      letters:
+        policy: {alphabetical: {}}
+      built:
+        policy: {newest: {}}
+        filterTags: {pattern: ^nightly-}
+      moving:
+        policy: {digest: {tag: latest}}
       proxy:
         repository: tools/proxy
         policy: {semver: {range: "*"}}
@@ -182,6 +192,19 @@ fn every_supported_key_is_obeyed() {
     let web = &config.apps[&"web".parse().unwrap()];
     assert_eq!(config.interval_of(&web.images[&"web".parse().unwrap()]), Duration::from_mins(5));
     assert_eq!(config.interval_of(&web.images[&"proxy".parse().unwrap()]), Duration::from_secs(30));
+    assert_eq!(staging.gates, Gates { min_age: Some(Duration::from_hours(2)), max_jump: None });
+    let policy = |image: &str| &web.images[&image.parse().unwrap()];
+    let sidecar = policy("ghcr.io/acme/sidecar");
+    assert_eq!(sidecar.policy, Policy::Numerical { order: Order::Descending });
+    assert_eq!(
+        sidecar.filter.as_ref().map(ToString::to_string).as_deref(),
+        Some("^main-[0-9a-f]+-(?P<ts>[0-9]+)$ → $ts")
+    );
+    let platforms: Vec<String> = sidecar.platforms.iter().map(ToString::to_string).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64/v8"]);
+    assert_eq!(policy("letters").policy, Policy::Alphabetical { order: Order::Ascending });
+    assert_eq!(policy("built").policy, Policy::Newest);
+    assert_eq!(policy("moving").policy, Policy::Digest { tag: "latest".parse().unwrap() });
 }
 
 #[test]
@@ -218,7 +241,7 @@ fn scalars_are_text_whatever_yaml_1_1_makes_of_them() {
     let names: Vec<String> = config.environments.keys().map(ToString::to_string).collect();
     assert_eq!(names, ["no", "on"]);
     let image = &config.apps[&"1e3".parse().unwrap()].images[&"2024".parse().unwrap()];
-    let Policy::Semver { range } = &image.policy;
+    let Policy::Semver { range } = &image.policy else { panic!("{:?}", image.policy) };
     assert_eq!(range.to_string(), "1.10");
 }
 

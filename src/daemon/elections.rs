@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
+
 use super::builds::{self, Pushed};
 use super::promotion::{self, Plan, Promotion, Wish};
-use crate::config::Update;
-use crate::discover::TagList;
+use super::rankings::{Basis, Rankings};
+use crate::config::{Policy, Update};
 use crate::discover::feed::{Look, Targets};
+use crate::discover::{Depth, TagList};
 use crate::edit::Written;
-use crate::elect::{self, Candidates, Choice, Known, Standing};
+use crate::elect::{self, Ask, Candidates, Choice, Knowledge, Standing, Why};
 use crate::model::{AppName, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag};
 use crate::publish::{Change, Desired, Move, Snapshot};
 
@@ -24,8 +27,12 @@ pub struct World<'a> {
     pub snapshot: &'a Snapshot,
     /// What the registries list.
     pub tags: &'a HashMap<Repository, TagList>,
-    /// The digests that were asked for.
-    pub digests: &'a HashMap<(Repository, Tag), Known>,
+    /// What is known of their tags.
+    pub known: Knowledge<'a>,
+    /// Grows with every answer about an image.
+    pub answers: u64,
+    /// The present.
+    pub now: Timestamp,
     /// Versions that were about to be committed when a person was quicker.
     pub overtaken: &'a BTreeMap<Place, Vec<Image>>,
     /// The local builds that were pushed last.
@@ -41,8 +48,14 @@ pub struct Intentions {
     pub changes: Vec<Change>,
     /// To be copied and then committed.
     pub promotions: Vec<Promotion>,
-    /// Digests to ask for.
-    pub resolve: BTreeSet<(Repository, Tag)>,
+    /// What to ask registries for, and how much of it.
+    pub resolve: BTreeMap<(Repository, Ask), Depth>,
+    /// Versions that a gate keeps waiting, and until when.
+    pub waiting: BTreeSet<(Timestamp, Repository, Tag)>,
+    /// Whether a gate keeps back anything.
+    pub gated: bool,
+    /// How many versions are above what stands, of the image of each app that has the most.
+    pub behind: BTreeMap<Place, usize>,
     /// What people should know of places where nothing can move; none clears it.
     pub remarks: BTreeMap<Place, Option<String>>,
 }
@@ -66,6 +79,9 @@ impl World<'_> {
                         let interval = config.interval_of(policy);
                         let look = targets.entry(repository).or_insert_with(|| Look::every(interval));
                         look.interval = interval.min(look.interval);
+                        if let Policy::Digest { tag } = &policy.policy {
+                            look.followed.insert(tag.clone());
+                        }
                     }
                 }
             }
@@ -98,7 +114,8 @@ impl World<'_> {
     }
 
     /// Holds all elections.
-    pub fn elect(&self) -> Intentions {
+    pub fn elect(&self, rankings: &mut Rankings) -> Intentions {
+        rankings.adopt(&self.snapshot.config);
         let mut intentions = Intentions::default();
         for ((app, environment), desired) in &self.snapshot.desired {
             let Some(settings) = self.snapshot.config.environments.get(environment) else { continue };
@@ -111,15 +128,19 @@ impl World<'_> {
             if settings.after.is_empty() && self.serves(environment) {
                 intentions.remarks.insert(place, remark);
                 if free {
-                    self.elect_from_registry(app, environment, desired, &mut intentions);
+                    self.elect_from_registry(app, environment, desired, rankings, &mut intentions);
                 }
             } else if settings.after.iter().any(|before| self.serves(before)) {
-                intentions.remarks.insert(place, remark);
-                if free
-                    && let Plan::Go(promotion) =
-                        promotion::plan(self.snapshot, app, environment, &Wish::default())
-                {
-                    intentions.promotions.push(*promotion);
+                intentions.remarks.insert(place.clone(), remark);
+                if free {
+                    match promotion::plan(self.snapshot, app, environment, &Wish::default(), self.now) {
+                        Plan::Go(promotion) => intentions.promotions.push(*promotion),
+                        Plan::Gated(reasons) => {
+                            intentions.gated = true;
+                            intentions.remarks.insert(place, Some(reasons.join("; ")));
+                        }
+                        _ => {}
+                    }
                 }
             }
         }
@@ -131,6 +152,7 @@ impl World<'_> {
         app: &AppName,
         environment: &EnvironmentName,
         desired: &Desired,
+        rankings: &mut Rankings,
         into: &mut Intentions,
     ) {
         // A build is elected when it is pushed; what a policy elects beside it follows with the next commit.
@@ -139,13 +161,17 @@ impl World<'_> {
             return;
         }
         let place = (app.clone(), environment.clone());
-        let Some(settings) = self.snapshot.config.apps.get(app) else { return };
+        let config = &self.snapshot.config;
+        let (Some(settings), Some(target)) = (config.apps.get(app), config.environments.get(environment))
+        else {
+            return;
+        };
         let quarantined: Vec<Digest> =
             desired.record.quarantine.iter().map(|entry| entry.digest.clone()).collect();
         let barred = desired.barred();
         let overtaken = self.overtaken.get(&place).map(Vec::as_slice).unwrap_or_default();
         let mut moves = Vec::new();
-        let mut resolve = BTreeSet::new();
+        let mut resolve = BTreeMap::new();
         for (image, policy) in &settings.images {
             // Whether a version of the policy is newer than a build can't be told.
             if builds::stands(desired, image) {
@@ -169,16 +195,47 @@ impl World<'_> {
                 current: standing(&current),
                 quarantined: &quarantined,
                 barred: &barred,
+                gates: &target.gates,
+                now: self.now,
             };
-            let known = |tag: &Tag| {
-                self.digests.get(&(repository.clone(), tag.clone())).cloned().unwrap_or(Known::NotAsked)
+            let dated = matches!(policy.policy, Policy::Newest);
+            let basis = Basis {
+                tag: current.new_tag.clone(),
+                digest: current.digest.clone().filter(|_| dated),
+                // A time in the future comes to count one day.
+                known: dated.then(|| (self.answers, self.now.as_second() / 3600)),
             };
-            match elect::choose(&policy.policy, &over, known) {
+            let key = (app.clone(), environment.clone(), image.clone());
+            let ahead = rankings.of(key, &list.tags, basis, || elect::ahead(policy, &over, &self.known));
+            let choice = match &ahead {
+                Ok(ahead) => {
+                    let behind = into.behind.entry(place.clone()).or_default();
+                    *behind = elect::behind(policy, &over, ahead, &self.known).max(*behind);
+                    elect::choose(policy, &over, ahead, &self.known)
+                }
+                Err(choice) => choice.clone(),
+            };
+            match choice {
                 Choice::Move(elected) => {
                     moves.push(Move { image: image.clone(), from: current, to: (&elected).into() });
                 }
-                Choice::Resolve(tag) => _ = resolve.insert((repository, tag)),
-                Choice::Stay(why) => note(into, &place, image, &why),
+                Choice::Resolve(asks) => {
+                    let depth = elect::depth(policy);
+                    // What was said before holds until the answer is there.
+                    if into.remarks.get(&place).is_some_and(Option::is_none) {
+                        into.remarks.remove(&place);
+                    }
+                    if asks.len() > 1 {
+                        // Without their number, which would make a new remark of each answer.
+                        let words = "its tags are being dated; the newest is elected when all are";
+                        into.remarks.insert(place.clone(), Some(format!("{image}: {words}")));
+                    }
+                    for ask in asks {
+                        let wanted = resolve.entry((repository.clone(), ask)).or_insert(depth);
+                        *wanted = depth.max(*wanted);
+                    }
+                }
+                Choice::Stay(why) => note(into, &place, image, &repository, &why),
             }
         }
         // What is pushed together is committed together: one unknown digest holds the app's other images back.
@@ -193,12 +250,20 @@ impl World<'_> {
                 quarantine: Vec::new(),
             });
         }
-        into.resolve.extend(resolve);
+        for (ask, depth) in resolve {
+            let wanted = into.resolve.entry(ask).or_insert(depth);
+            *wanted = depth.max(*wanted);
+        }
     }
 }
 
-fn note(into: &mut Intentions, place: &Place, image: &ImageName, why: &elect::Why) {
-    if matches!(why, elect::Why::OrderUnknown(_) | elect::Why::Excluded { .. } | elect::Why::NoMatch) {
+/// Says why an image stays, unless that is as it should be.
+fn note(into: &mut Intentions, place: &Place, image: &ImageName, repository: &Repository, why: &Why) {
+    if let Why::Gated { tag, unmet } = why {
+        into.gated = true;
+        into.waiting.extend(unmet.until.map(|until| (until, repository.clone(), tag.clone())));
+    }
+    if !matches!(why, Why::UpToDate | Why::NoTags) {
         into.remarks.insert(place.clone(), Some(format!("{image}: {why}")));
     }
 }

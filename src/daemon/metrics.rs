@@ -1,9 +1,13 @@
 //! Every metric, in one place: names, labels and units as promised to Prometheus.
 
+use std::collections::BTreeMap;
+
 use prometheus::{
     Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+
+use crate::model::{AppName, EnvironmentName};
 
 /// Seconds from a few milliseconds (a commit) to an hour (a slow rollout).
 const BUCKETS: [f64; 15] =
@@ -28,6 +32,7 @@ pub struct Metrics {
     pub stage_seconds: HistogramVec,
     pub lead_time: HistogramVec,
     pub version: IntGaugeVec,
+    pub behind: IntGaugeVec,
     pub last_success: GaugeVec,
     pub config_valid: IntGauge,
     pub leader: IntGauge,
@@ -124,6 +129,11 @@ impl Metrics {
                 "1 for the version that an environment shall run.",
                 &["app", "environment", "image", "tag", "digest"],
             )?,
+            behind: whole(
+                "versions_behind",
+                "Versions in the registry that the policy puts above the one that stands in Git.",
+                &place,
+            )?,
             last_success: gauge(
                 "last_success_timestamp_seconds",
                 "When a version was last verified, in seconds since 1970.",
@@ -133,6 +143,15 @@ impl Metrics {
             leader,
             registry,
         })
+    }
+
+    /// Sets how far the environments of apps are behind their registries; what is not named is no longer there.
+    pub fn set_behind(&self, behind: &BTreeMap<(AppName, EnvironmentName), usize>) {
+        self.behind.reset();
+        for ((app, environment), count) in behind {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.behind.with_label_values(&[app.as_str(), environment.as_str()]).set(count);
+        }
     }
 
     /// The text that Prometheus scrapes.

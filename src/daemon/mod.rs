@@ -1,19 +1,22 @@
 //! The daemon: the rooms wired into tasks.
 //!
 //! A start is a recovery: what stands in Git without a verdict is followed to its verdict, whoever brought it and
-//! whatever became of the process that did. Nothing is read from the state directory that Git does not have.
+//! whatever became of the process that did. Nothing is read from the state directory that Git does not have, but for when
+//! images were first seen: without that, `gates.minAge` counts from the start.
 
 pub mod args;
 pub mod builds;
 pub mod clusters;
 pub mod elections;
 pub mod events;
+pub mod first_seen;
 pub mod follow;
 pub mod gathering;
 pub mod health;
 pub mod leadership;
 pub mod metrics;
 pub mod promotion;
+pub mod rankings;
 pub mod receivers;
 pub mod supervisor;
 pub mod trouble;
@@ -225,7 +228,9 @@ async fn work(
     let builds = builds_folder(args)?;
     // The first look at a registry needs its way.
     context.learn_ways(&snapshot.config, &served).await;
-    let mode = supervisor::Mode { once: args.once, dry_run: args.dry_run, served, receivers, builds };
+    let first_seen = Some(args.state().join("first-seen.json"));
+    let mode =
+        supervisor::Mode { once: args.once, dry_run: args.dry_run, served, receivers, builds, first_seen };
     Ok(supervisor::run(context.clone(), mode, snapshot, stop).await)
 }
 

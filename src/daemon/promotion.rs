@@ -3,7 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::elect::{semver, upstream};
+use jiff::Timestamp;
+
+use crate::config::{ImagePolicy, Policy};
+use crate::edit::Written;
+use crate::elect::{gates, order, upstream};
 use crate::model::{
     AppName, BuildTag, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag, Verdict,
 };
@@ -42,6 +46,8 @@ pub enum Plan {
     AlreadyThere(String),
     /// Every reason why it may not move now.
     Blocked(Vec<String>),
+    /// Nothing but these gates keeps it from moving now.
+    Gated(Vec<String>),
     /// What has to be mended in the repository first.
     Unusable(String),
 }
@@ -53,7 +59,7 @@ pub struct Wish {
     pub from: Option<EnvironmentName>,
     /// This version only, by tag or digest.
     pub at: Option<At>,
-    /// A missing or bad verdict upstream does not count.
+    /// A missing or bad verdict upstream does not count, and neither does a gate.
     pub override_verdicts: bool,
     /// The person, as `NAME <EMAIL>`.
     pub actor: Option<String>,
@@ -82,8 +88,15 @@ impl std::fmt::Display for At {
 }
 
 /// Plans the promotion of `app` into `target`.
-pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: &Wish) -> Plan {
+pub fn plan(
+    snapshot: &Snapshot,
+    app: &AppName,
+    target: &EnvironmentName,
+    wish: &Wish,
+    now: Timestamp,
+) -> Plan {
     let mut reasons = Vec::new();
+    let mut unmet = Vec::new();
     let key = (app.clone(), target.clone());
     let (Some(desired), Some(environment)) =
         (snapshot.desired.get(&key), snapshot.config.environments.get(target))
@@ -124,18 +137,29 @@ pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: 
         };
         versions.push(tag.to_string());
         let wanted = Image { repository: to.clone(), tag: tag.clone(), digest: digest.clone() };
-        let now = desired.images.get(image).cloned().unwrap_or_default();
+        let stands = desired.images.get(image).cloned().unwrap_or_default();
         if desired.record.quarantine.iter().any(|entry| entry.digest == *digest) {
             reasons.push(format!("{image} {tag} is quarantined in {target}: it failed there"));
             continue;
         }
-        let step = Move { image: image.clone(), from: now, to: (&wanted).into() };
+        let step = Move { image: image.clone(), from: stands, to: (&wanted).into() };
         if step.from == step.to {
             continue;
         }
+        let Some(policy) = snapshot.config.apps.get(app).and_then(|app| app.images.get(image)) else {
+            continue;
+        };
+        let current = step.from.new_tag.as_ref();
+        if !wish.override_verdicts {
+            let seen = first_committed(snapshot, app, &set.from, image, digest);
+            unmet.extend(gates::age(&environment.gates, seen, now).map(|unmet| (image, tag, unmet)));
+        }
         if !wish.may_go_down {
-            let order = step.from.new_tag.as_ref().map(|current| order(tag, current));
-            if matches!(order, Some(None | Some(Ordering::Less))) {
+            unmet.extend(
+                gates::step(&environment.gates, policy, current, tag).map(|unmet| (image, tag, unmet)),
+            );
+            let order = compare(snapshot, app, (&set.from, image, policy), (tag, digest), &step.from);
+            if matches!(order, None | Some(Ordering::Less)) {
                 reasons.push(format!("{image} {tag} is not newer than {} in {target}", version(&step.from)));
                 continue;
             }
@@ -154,8 +178,14 @@ pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: 
         transfers.push(Transfer { from, to, digest: digest.clone(), tag: tag.clone() });
         moves.push(step);
     }
+    let unmet = unmet.into_iter().map(|(image, tag, unmet)| format!("{image} {tag} {}", unmet.words));
     if !reasons.is_empty() {
+        reasons.extend(unmet);
         return Plan::Blocked(reasons);
+    }
+    let unmet: Vec<String> = unmet.collect();
+    if !unmet.is_empty() {
+        return Plan::Gated(unmet);
     }
     if moves.is_empty() {
         return Plan::AlreadyThere(versions.join(", "));
@@ -172,11 +202,49 @@ pub fn plan(snapshot: &Snapshot, app: &AppName, target: &EnvironmentName, wish: 
     Plan::Go(Box::new(Promotion { change, transfers, from: set.from }))
 }
 
-/// How two versions are ordered: local builds by their time, others by the policy; none where it can't be told.
-fn order(one: &Tag, other: &Tag) -> Option<Ordering> {
-    match (BuildTag::of(one), BuildTag::of(other)) {
-        (Some(one), Some(other)) => Some(one.cmp(&other)),
-        _ => semver::compare(one, other),
+/// When `environment` first had this image, as far as Git tells: no version is younger than its first commit.
+fn first_committed(
+    snapshot: &Snapshot,
+    app: &AppName,
+    environment: &EnvironmentName,
+    image: &ImageName,
+    digest: &Digest,
+) -> Option<Timestamp> {
+    let judged = snapshot
+        .verdicts
+        .all()
+        .filter(|note| note.app == *app && note.environment == *environment)
+        .filter(|note| note.image == *image && note.digest == *digest)
+        .map(|note| note.times.committed);
+    let desired = snapshot.desired.get(&(app.clone(), environment.clone()));
+    let stands = desired
+        .filter(|desired| desired.images.get(image).is_some_and(|now| now.digest.as_ref() == Some(digest)))
+        .and_then(|desired| desired.origin())
+        .map(|origin| origin.time);
+    judged.chain(stands).min()
+}
+
+/// How a version is ordered against what stands: local builds by their time, others by the policy; what has no tag yet is below everything.
+///
+/// Where a policy does not order by the tags' text, the order is that in which `from` first had the versions.
+fn compare(
+    snapshot: &Snapshot,
+    app: &AppName,
+    (from, image, policy): (&EnvironmentName, &ImageName, &ImagePolicy),
+    (tag, digest): (&Tag, &Digest),
+    standing: &Written,
+) -> Option<Ordering> {
+    let Some(current) = standing.new_tag.as_ref() else { return Some(Ordering::Greater) };
+    match (&policy.policy, &standing.digest) {
+        (Policy::Newest | Policy::Digest { .. }, Some(current)) => {
+            let first = |digest: &Digest| first_committed(snapshot, app, from, image, digest);
+            Some(first(digest)?.cmp(&first(current)?))
+        }
+        (Policy::Newest | Policy::Digest { .. }, None) => None,
+        _ => match (BuildTag::of(tag), BuildTag::of(current)) {
+            (Some(one), Some(other)) => Some(one.cmp(&other)),
+            _ => order::compare(policy, tag, current),
+        },
     }
 }
 

@@ -1,9 +1,11 @@
 //! The one task that knows all others: takes what they saw, holds elections, starts what follows.
 
+mod asking;
 mod intake;
 mod judging;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +17,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::builds::Builds;
 use super::elections::{Intentions, Place, StandingTags, World};
+use super::first_seen::FirstSeen;
 use super::follow::{Shared, Subject};
 use super::gathering::Gathering;
 use super::promotion::Promotion;
+use super::rankings::Rankings;
 use super::receivers::Receivers;
 use super::trouble::Trouble;
 use crate::boundary;
 use crate::discover::build::Root;
-use crate::discover::{DiscoverError, TagList, feed};
-use crate::elect::Known;
+use crate::discover::{DiscoverError, Facts, TagList, feed};
+use crate::elect::{Ask, Knowledge, Known};
 use crate::model::{
     CommitId, Digest, EnvironmentName, Exit, Image, RegistryHost, Repository, Tag, VerdictNote,
 };
@@ -53,11 +57,19 @@ pub struct Mode {
     pub receivers: Arc<Receivers>,
     /// The folder below which builds run; none where none may.
     pub builds: Option<Root>,
+    /// The file that says when images were first seen, for the next process.
+    pub first_seen: Option<PathBuf>,
+}
+
+/// What a registry says to an [`Ask`].
+enum Answer {
+    Tag(Known),
+    Image(Digest, Box<Facts>),
 }
 
 enum Done {
     Refreshed(Result<Arc<Snapshot>, PublishError>),
-    Resolved(Repository, Tag, Result<Known, DiscoverError>),
+    Resolved(Repository, Ask, Result<Answer, DiscoverError>),
     Published(Vec<Change>, Result<Published, PublishError>),
     Previewed(Result<(Vec<Outcome>, String), PublishError>),
     Copied(Place, Box<Promotion>, Result<(), transfer::TransferError>),
@@ -77,7 +89,17 @@ pub struct Supervisor {
     troubles: BTreeMap<RegistryHost, Trouble>,
     /// Tags that were pushed again with other content than stands in Git, and the content that was told.
     moved_tags: BTreeMap<(Repository, Tag), Digest>,
-    resolving: BTreeSet<(Repository, Tag)>,
+    facts: HashMap<Digest, Facts>,
+    /// When images were first seen, which alone is not to be found again anywhere else.
+    seen: FirstSeen,
+    /// How often a registry told something about an image.
+    answers: u64,
+    resolving: BTreeSet<(Repository, Ask)>,
+    /// How much was asked for the times of a repository's images in this pass.
+    dated: HashMap<Repository, usize>,
+    /// Versions that a gate keeps waiting, and until when.
+    waiting: BTreeSet<(Timestamp, Repository, Tag)>,
+    rankings: Rankings,
     /// Tags that are listed and have no digest: how often they were asked for, and when they are again.
     absent: HashMap<(Repository, Tag), (u32, Instant)>,
     overtaken: BTreeMap<Place, Vec<Image>>,
@@ -114,6 +136,7 @@ pub struct Supervisor {
 pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: CancellationToken) -> Exit {
     let (sightings, mut inbox) = mpsc::channel(64);
     let (builds, mut built) = Builds::new(mode.builds.clone(), mode.once);
+    let seen = FirstSeen::open(mode.first_seen.clone());
     let mut supervisor = Supervisor {
         context,
         mode,
@@ -124,7 +147,13 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         standing: StandingTags::new(),
         troubles: BTreeMap::new(),
         moved_tags: BTreeMap::new(),
+        facts: HashMap::new(),
+        seen,
+        answers: 0,
         resolving: BTreeSet::new(),
+        dated: HashMap::new(),
+        waiting: BTreeSet::new(),
+        rankings: Rankings::default(),
         absent: HashMap::new(),
         overtaken: BTreeMap::new(),
         targets: watch::Sender::new(BTreeMap::new()),
@@ -163,6 +192,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         }
         let gathered =
             supervisor.gathering.until().unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
+        let wakes = supervisor.wakes();
         tokio::select! {
             () = stop.cancelled() => {
                 supervisor.drain().await;
@@ -193,8 +223,10 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
                 supervisor.gathering.end();
                 supervisor.proceed();
             }
+            () = sleep_until(wakes), if !supervisor.mode.once => supervisor.proceed(),
             () = sleep_until(poll), if !supervisor.mode.once => {
                 poll = Instant::now() + supervisor.snapshot.config.interval;
+                supervisor.begin_pass();
                 supervisor.refresh();
                 // What could not be written at the last pass is tried again.
                 let lines = std::mem::take(&mut supervisor.unwritten);
@@ -204,6 +236,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         }
     }
     receivers.close();
+    supervisor.begin_pass();
     // A daemon that was told to stop has done its work, whatever it saw meanwhile.
     if supervisor.mode.once { Exit::first(supervisor.outcome) } else { Exit::Done }
 }
@@ -255,8 +288,8 @@ impl Supervisor {
 
     /// Lets the feeds look at what the configuration and the overlays name now, and the receivers of webhooks know it.
     fn adopt_targets(&mut self, reconfigured: bool) {
-        self.standing = self.world().standing();
-        let targets = self.world().targets(&self.standing);
+        self.standing = self.world(Timestamp::now()).standing();
+        let targets = self.world(Timestamp::now()).targets(&self.standing);
         self.unseen.retain(|repository| targets.contains_key(repository));
         for trouble in self.troubles.values_mut() {
             trouble.retain(|repository| targets.contains_key(repository));
@@ -301,11 +334,13 @@ impl Supervisor {
         }
     }
 
-    fn world(&self) -> World<'_> {
+    fn world(&self, now: Timestamp) -> World<'_> {
         World {
             snapshot: &self.snapshot,
             tags: &self.tags,
-            digests: &self.digests,
+            known: Knowledge { digests: &self.digests, facts: &self.facts, first_seen: self.seen.all() },
+            answers: self.answers,
+            now,
             overtaken: &self.overtaken,
             builds: &self.builds.pushed,
             served: &self.mode.served,
@@ -349,7 +384,17 @@ impl Supervisor {
 
     /// Holds all elections and starts what follows from them and from the state of the remote.
     fn proceed(&mut self) {
-        let Intentions { changes, promotions, resolve, remarks } = self.world().elect();
+        let now = Timestamp::now();
+        self.look_again_at_what_waited(now);
+        let mut rankings = std::mem::take(&mut self.rankings);
+        let Intentions { changes, promotions, resolve, waiting, gated, behind, remarks } =
+            self.world(now).elect(&mut rankings);
+        self.rankings = rankings;
+        self.waiting = waiting;
+        if gated {
+            self.end(Exit::Blocked);
+        }
+        self.context.metrics.set_behind(&behind);
         let snapshot = self.snapshot.clone();
         for (place, remark) in remarks {
             match snapshot.desired.get(&place) {
@@ -360,19 +405,7 @@ impl Supervisor {
             let (app, environment) = place;
             self.context.health.tell(&format!("app {app} in {environment}"), remark);
         }
-        for (repository, tag) in resolve {
-            if self.resolving.insert((repository.clone(), tag.clone())) {
-                // A digest that takes long holds up its own app only.
-                self.gathering.begin(Instant::now());
-                let (registries, asking) = (self.context.registries.clone(), self.asking.clone());
-                self.tasks.spawn(async move {
-                    let _turn = asking.acquire_owned().await;
-                    let result = registries.digest(&repository, &tag).await;
-                    let known = result.map(|digest| digest.map_or(Known::Absent, Known::Digest));
-                    Done::Resolved(repository, tag, known)
-                });
-            }
-        }
+        self.ask(resolve);
         if self.mode.dry_run {
             self.preview(changes, &promotions);
             return;

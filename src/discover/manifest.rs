@@ -97,6 +97,14 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = format!("{}/{}", self.os, self.architecture);
+        let variant = self.variant.as_ref().map_or_else(String::new, |variant| format!("/{variant}"));
+        f.write_str(&printable(&format!("{words}{variant}"), 40))
+    }
+}
+
 impl Descriptor {
     /// Whether registries may refuse to hold the content (a "foreign" layer), so that a copy leaves it out.
     pub fn is_nondistributable(&self) -> bool {

@@ -14,6 +14,7 @@ mod credentials;
 mod ecr;
 mod egress;
 mod error;
+mod facts;
 pub mod feed;
 mod helper;
 mod host;
@@ -33,6 +34,7 @@ pub mod webhook;
 
 pub use credentials::{Credentials, Login};
 pub use error::DiscoverError;
+pub use facts::{Depth, Facts};
 pub use manifest::{Contents, Descriptor, MANIFEST_LIMIT, MANIFEST_TYPES, Manifest, Platform};
 pub use nudges::Nudges;
 pub use options::{Observer, Reference, RegistriesOptions, RegistryEvent};

@@ -1,19 +1,34 @@
 //! Election: which version should run?
 //!
-//! In: the tags of a repository, what stands in the overlay, what is known of digests, and what must not run. Out: a
-//! [`Choice`], with the reason when nothing moves. An election never goes down, and takes nothing from a list that is
-//! empty: "no tags" means "not known".
+//! In: the tags of a repository, what stands in the overlay, what is known of digests and images, and what must not run.
+//! Out: a [`Choice`], with the reason when nothing moves. An election never goes down, and takes nothing from a list that
+//! is empty: "no tags" means "not known".
 
 pub mod build;
+pub mod filter;
+pub mod gates;
+pub mod newest;
+pub mod number;
+pub mod order;
+pub mod pattern;
+pub mod platform;
 pub mod range;
 pub mod semver;
 pub mod upstream;
 
-use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 
-use crate::config::Policy;
+use jiff::Timestamp;
+
+use self::newest::Undated;
+pub use self::order::Ahead;
+use crate::config::{Gates, ImagePolicy, Policy};
+use crate::discover::{Depth, Facts};
 use crate::model::{Digest, Image, Repository, Tag};
+
+/// How many versions are looked at, best first, before an election gives up: each costs its registry up to three requests.
+const LOOKED_AT: usize = 32;
 
 /// A version as it stands somewhere: in an overlay, or in a list of versions that must not run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,11 +48,35 @@ pub enum Known {
     Digest(Digest),
     /// The registry has no such tag (any more).
     Absent,
+    /// The registry has something that can't be read, in its words.
+    Unusable(String),
     /// Nobody has asked yet.
     NotAsked,
 }
 
+/// What is known beyond the lists of tags.
+#[derive(Debug, Clone, Copy)]
+pub struct Knowledge<'a> {
+    /// The digests that were asked for.
+    pub digests: &'a HashMap<(Repository, Tag), Known>,
+    /// What the images are.
+    pub facts: &'a HashMap<Digest, Facts>,
+    /// When images were first seen here.
+    pub first_seen: &'a HashMap<(Repository, Digest), Timestamp>,
+}
+
+impl Knowledge<'_> {
+    fn of(&self, repository: &Repository, tag: &Tag) -> Known {
+        self.digests.get(&(repository.clone(), tag.clone())).cloned().unwrap_or(Known::NotAsked)
+    }
+
+    fn facts(&self, digest: &Digest, depth: Depth) -> Option<&Facts> {
+        self.facts.get(digest).filter(|facts| facts.depth >= depth)
+    }
+}
+
 /// What an election is held over.
+#[derive(Debug)]
 pub struct Candidates<'a> {
     /// Where the image is.
     pub repository: &'a Repository,
@@ -49,6 +88,19 @@ pub struct Candidates<'a> {
     pub quarantined: &'a [Digest],
     /// Versions that a person took away here.
     pub barred: &'a [Standing<'a>],
+    /// What a version must meet before it comes here.
+    pub gates: &'a Gates,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Something to ask a registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ask {
+    /// The digest of a tag, and what the image is.
+    Tag(Tag),
+    /// What the image of this digest is.
+    Digest(Digest),
 }
 
 /// The outcome of an election.
@@ -56,8 +108,8 @@ pub struct Candidates<'a> {
 pub enum Choice {
     /// This image shall run.
     Move(Image),
-    /// This tag is next; its digest must be known first.
-    Resolve(Tag),
+    /// These must be known first.
+    Resolve(Vec<Ask>),
     /// What stands there stays.
     Stay(Why),
 }
@@ -71,14 +123,25 @@ pub enum Why {
     NoTags,
     /// No tag matches the policy.
     NoMatch,
+    /// The tag that is followed is not listed.
+    NoSuchTag(Tag),
+    /// That many tags would have to be dated.
+    TooManyToDate(usize),
     /// What stands there cannot be compared with the candidates.
     OrderUnknown(String),
     /// The better versions must not run: the best of them, and why not.
     Excluded {
         /// The best version that the policy would elect.
         tag: Tag,
-        /// `quarantined` or `taken away by a person`.
-        because: &'static str,
+        /// `quarantined`, `taken away by a person`, …
+        because: String,
+    },
+    /// The better versions may not come here yet, or not without a person: the best of them, and what it does not meet.
+    Gated {
+        /// The best version that the policy would elect.
+        tag: Tag,
+        /// What it does not meet.
+        unmet: gates::Unmet,
     },
 }
 
@@ -88,6 +151,16 @@ impl fmt::Display for Why {
             Self::UpToDate => f.write_str("up to date"),
             Self::NoTags => f.write_str("the registry lists no tags; nothing is concluded from that"),
             Self::NoMatch => f.write_str("no tag matches the policy"),
+            Self::NoSuchTag(tag) => {
+                write!(f, "the registry has no tag {tag}; nothing is concluded from that")
+            }
+            Self::TooManyToDate(count) => {
+                write!(
+                    f,
+                    "{count} tags would have to be dated, at most {} are; narrow filterTags",
+                    newest::MOST
+                )
+            }
             Self::OrderUnknown(tag) => {
                 write!(
                     f,
@@ -95,63 +168,163 @@ impl fmt::Display for Why {
                 )
             }
             Self::Excluded { tag, because } => write!(f, "{tag} is {because}"),
+            Self::Gated { tag, unmet } => write!(f, "{tag} {}", unmet.words),
         }
     }
 }
 
-/// Holds the election; `known` tells what is known of a tag's digest.
-pub fn choose(policy: &Policy, over: &Candidates<'_>, known: impl Fn(&Tag) -> Known) -> Choice {
-    let Policy::Semver { range } = policy;
-    if over.tags.is_empty() {
-        return Choice::Stay(Why::NoTags);
+/// How much of an image must be known before it is elected.
+pub fn depth(rule: &ImagePolicy) -> Depth {
+    match &rule.policy {
+        Policy::Newest => Depth::Created,
+        _ if rule.platforms.is_empty() => Depth::Kind,
+        _ => Depth::Platforms,
     }
-    let ranked = semver::ranked(range, over.tags);
-    if ranked.is_empty() {
-        return Choice::Stay(Why::NoMatch);
+}
+
+/// What is above the version that stands; an error says why that can't be told yet, or at all.
+///
+/// Without `newest` it depends on the policy, the list and what stands alone, so that it may be kept as long as they are.
+pub fn ahead(rule: &ImagePolicy, over: &Candidates<'_>, known: &Knowledge<'_>) -> Result<Ahead, Choice> {
+    match &rule.policy {
+        Policy::Newest => newest::ahead(rule, over, known).map_err(|undated| match undated {
+            Undated::Ask(asks) => Choice::Resolve(asks),
+            Undated::TooMany(count) => Choice::Stay(Why::TooManyToDate(count)),
+        }),
+        Policy::Digest { tag } => Ok(match over.tags.iter().position(|listed| listed == tag) {
+            Some(place) => Ahead {
+                above: vec![u32::try_from(place).unwrap_or(u32::MAX)],
+                any: true,
+                stands: over.current.tag == Some(tag),
+                ordered: true,
+            },
+            None => Ahead { ordered: true, ..Ahead::default() },
+        }),
+        _ => Ok(order::ahead(rule, over.tags, over.current.tag)),
     }
-    if let Some(why) = unordered(&over.current) {
+}
+
+/// Holds the election over what is [`ahead`].
+pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &Knowledge<'_>) -> Choice {
+    let follows = matches!(rule.policy, Policy::Digest { .. });
+    if let Some(why) = undecidable(rule, over, ahead) {
         return Choice::Stay(why);
     }
-    let mut excluded = None;
-    for (_, tag) in ranked {
-        let order =
-            over.current.tag.and_then(|current| semver::compare(tag, current)).unwrap_or(Ordering::Greater);
-        let same = over.current.tag == Some(tag);
-        if order == Ordering::Less || (order == Ordering::Equal && !same) || (same && complete(over)) {
+    let above = ahead.above.iter().filter_map(|place| over.tags.get(usize::try_from(*place).ok()?));
+    // What stands there without a name or a digest is pinned, if nothing better is to be had.
+    let pinned = over.current.tag.filter(|_| ahead.stands && !follows && !is_complete(over));
+    let mut best = None;
+    let mut looked_at = 0;
+    for tag in above.chain(pinned) {
+        if let Some(unmet) = gates::step(over.gates, rule, over.current.tag, tag) {
+            best.get_or_insert(Why::Gated { tag: tag.clone(), unmet });
+            continue;
+        }
+        looked_at += 1;
+        if looked_at > LOOKED_AT {
             break;
         }
-        let digest = match known(tag) {
+        let digest = match known.of(over.repository, tag) {
             Known::Digest(digest) => digest,
-            Known::Absent => continue,
-            Known::NotAsked => return Choice::Resolve(tag.clone()),
+            Known::Absent => {
+                if follows {
+                    best.get_or_insert(Why::NoSuchTag(tag.clone()));
+                }
+                continue;
+            }
+            Known::Unusable(because) => {
+                let because = format!("not usable: {because}");
+                best.get_or_insert(Why::Excluded { tag: tag.clone(), because });
+                continue;
+            }
+            Known::NotAsked => return Choice::Resolve(vec![Ask::Tag(tag.clone())]),
         };
         let candidate = Image { repository: over.repository.clone(), tag: tag.clone(), digest };
-        let because = if over.quarantined.contains(&candidate.digest) {
-            "quarantined"
-        } else if over.barred.iter().any(|barred| is(&candidate, barred)) {
-            "taken away by a person"
-        } else if same && over.current.digest.is_some_and(|digest| *digest != candidate.digest) {
-            // A tag that was pushed again: only what was verified under it may go on running.
-            "pushed again with other content"
-        } else {
-            return Choice::Move(candidate);
+        if follows
+            && is_complete(over)
+            && over.current.tag == Some(tag)
+            && over.current.digest == Some(&candidate.digest)
+        {
+            return Choice::Stay(Why::UpToDate);
+        }
+        if let Some(because) = excluded(over, &candidate, follows) {
+            best.get_or_insert(Why::Excluded { tag: tag.clone(), because: because.to_owned() });
+            continue;
+        }
+        let Some(facts) = known.facts(&candidate.digest, depth(rule)) else {
+            return Choice::Resolve(vec![Ask::Tag(tag.clone())]);
         };
-        excluded.get_or_insert(Why::Excluded { tag: tag.clone(), because });
+        if let Some(because) = unfit(rule, facts) {
+            best.get_or_insert(Why::Excluded { tag: tag.clone(), because });
+            continue;
+        }
+        let first_seen = known.first_seen.get(&(over.repository.clone(), candidate.digest.clone())).copied();
+        match gates::age(over.gates, first_seen, over.now) {
+            // What stands there already gains nothing by waiting.
+            Some(unmet) if over.current.tag != Some(tag) || follows => {
+                best.get_or_insert(Why::Gated { tag: tag.clone(), unmet });
+            }
+            _ => return Choice::Move(candidate),
+        }
     }
-    Choice::Stay(excluded.unwrap_or(Why::UpToDate))
+    Choice::Stay(best.unwrap_or(Why::UpToDate))
 }
 
-/// Whether the policy can order what stands there; an entry that says nothing yet is below everything.
-fn unordered(current: &Standing<'_>) -> Option<Why> {
-    match (current.tag, current.digest) {
-        (Some(tag), _) if semver::version_of(tag).is_none() => Some(Why::OrderUnknown(tag.to_string())),
-        (None, Some(digest)) => Some(Why::OrderUnknown(digest.short().to_owned())),
+/// How many versions the policy puts above what stands.
+pub fn behind(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &Knowledge<'_>) -> usize {
+    match &rule.policy {
+        Policy::Digest { tag } => match (known.of(over.repository, tag), over.current.digest) {
+            (Known::Digest(digest), Some(current)) => usize::from(digest != *current),
+            (Known::Digest(_), None) => 1,
+            _ => 0,
+        },
+        _ => ahead.above.len(),
+    }
+}
+
+/// Why no election can be held.
+fn undecidable(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead) -> Option<Why> {
+    match (&rule.policy, over.current.tag, over.current.digest) {
+        _ if over.tags.is_empty() => Some(Why::NoTags),
+        (Policy::Digest { tag }, ..) => (!ahead.any).then(|| Why::NoSuchTag(tag.clone())),
+        _ if !ahead.any => Some(Why::NoMatch),
+        (_, Some(tag), _) if !ahead.ordered => Some(Why::OrderUnknown(tag.to_string())),
+        (Policy::Newest, None, Some(digest)) if !ahead.ordered => {
+            Some(Why::OrderUnknown(digest.short().to_owned()))
+        }
+        (Policy::Newest, ..) => None,
+        (_, None, Some(digest)) => Some(Why::OrderUnknown(digest.short().to_owned())),
         _ => None,
     }
 }
 
+/// Why a candidate must not run here.
+fn excluded(over: &Candidates<'_>, candidate: &Image, follows: bool) -> Option<&'static str> {
+    let moved = over.current.tag == Some(&candidate.tag)
+        && over.current.digest.is_some_and(|digest| *digest != candidate.digest);
+    if over.quarantined.contains(&candidate.digest) {
+        Some("quarantined")
+    } else if over.barred.iter().any(|barred| is(candidate, barred)) {
+        Some("taken away by a person")
+    } else if moved && !follows {
+        // A tag that was pushed again: only what was verified under it may go on running.
+        Some("pushed again with other content")
+    } else {
+        None
+    }
+}
+
+/// Why an image is none that the nodes could run.
+fn unfit(rule: &ImagePolicy, facts: &Facts) -> Option<String> {
+    if let Some(other) = &facts.other {
+        return Some(format!("no image but {other}"));
+    }
+    let lacking = platform::lacking(&rule.platforms, &facts.platforms)?;
+    Some(format!("not there for {lacking}"))
+}
+
 /// Whether name and digest stand there beside the tag.
-fn complete(over: &Candidates<'_>) -> bool {
+fn is_complete(over: &Candidates<'_>) -> bool {
     over.current.digest.is_some() && over.current.name == Some(over.repository.to_string().as_str())
 }
 

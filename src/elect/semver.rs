@@ -1,21 +1,22 @@
 //! Tags as versions, with the meaning that they have for a `semver` policy in a Flux `ImagePolicy`.
 
-use std::cmp::Ordering;
+use ::semver::{BuildMetadata, Prerelease, Version};
 
-use ::semver::{Prerelease, Version};
+use crate::config::Jump;
 
-use super::range::Range;
-use crate::model::Tag;
-
-/// The version that a tag means to a semver policy; `None` if the tag does not count.
+/// The version that a text means to a semver policy; `None` if it does not count.
 ///
 /// As in Flux a tag counts if dots part it in three at least: `1.2.3`, `v1.2.3`, `1.2.3-rc.1`, `2025.02.03` (leading
 /// zeros fall away). `1.2` does not count, but `1.25-alpine3.18` does, as `1.25.0-alpine3.18`: its pre-release has the
-/// second dot. A number past 64 bits before the pre-release does not count.
-pub fn version_of(tag: &Tag) -> Option<Version> {
-    let text = tag.as_str();
+/// second dot. A number past 64 bits before the pre-release does not count. Build metadata, which no tag has but a text
+/// that was extracted from one, must be legal and is left out.
+pub fn version_of(text: &str) -> Option<Version> {
     text.match_indices('.').nth(1)?;
     let text = text.strip_prefix('v').unwrap_or(text);
+    let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
+    if let Some(build) = build {
+        BuildMetadata::new(build).ok().filter(|build| !build.is_empty())?;
+    }
     let (numbers, prerelease) =
         text.split_once('-').map_or((text, None), |(numbers, rest)| (numbers, Some(rest)));
 
@@ -33,28 +34,20 @@ pub fn version_of(tag: &Tag) -> Option<Version> {
     Some(version)
 }
 
-/// The tags within `range`, best first.
-///
-/// Of tags that mean one version (`1.0.0`, `v1.0.0`, `01.0.0`) the shortest comes first, then the first in byte order;
-/// so the order of the list plays no part.
-pub fn ranked<'t>(range: &Range, tags: impl IntoIterator<Item = &'t Tag>) -> Vec<(Version, &'t Tag)> {
-    let versions = tags.into_iter().filter_map(|tag| Some((version_of(tag)?, tag)));
-    let mut within: Vec<_> = versions.filter(|(version, _)| range.matches(version)).collect();
-    within.sort_unstable_by(|(version, tag), (other_version, other_tag)| {
-        let (text, other) = (tag.as_str(), other_tag.as_str());
-        other_version.cmp_precedence(version).then(text.len().cmp(&other.len())).then(text.cmp(other))
-    });
-    within
+/// The size of the step from one version to the other.
+pub fn jump(from: &Version, to: &Version) -> Jump {
+    if from.major != to.major {
+        Jump::Major
+    } else if from.minor != to.minor {
+        Jump::Minor
+    } else {
+        Jump::Patch
+    }
 }
 
-/// How the versions of two tags compare; `None` if either is not a version.
-pub fn compare(a: &Tag, b: &Tag) -> Option<Ordering> {
-    Some(version_of(a)?.cmp_precedence(&version_of(b)?))
-}
-
-/// A sign needs no check: a legal tag has no plus, and a minus begins the pre-release.
+/// A sign needs a check of its own: `+1` is a number to Rust.
 fn number(digits: &str) -> Option<u64> {
-    digits.parse().ok()
+    digits.parse().ok().filter(|_| !digits.starts_with('+'))
 }
 
 #[cfg(test)]

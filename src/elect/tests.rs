@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
+use super::order::tests::rule;
 use super::*;
+use crate::config::{Jump, Order};
+use crate::discover::Platform;
+
+const NOW: &str = "2026-11-21T12:00:00Z";
 
 fn digest(digit: char) -> Digest {
     format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
@@ -13,21 +20,39 @@ fn digest_of(tag: &Tag) -> Digest {
     digest(tag.as_str().chars().last().filter(char::is_ascii_hexdigit).unwrap_or('0'))
 }
 
+fn repository() -> Repository {
+    "localhost:5000/wiki".parse().unwrap()
+}
+
 struct Scene {
+    rule: ImagePolicy,
     tags: Vec<Tag>,
+    digests: HashMap<(Repository, Tag), Known>,
+    facts: HashMap<Digest, Facts>,
+    first_seen: HashMap<(Repository, Digest), Timestamp>,
     current: Option<Tag>,
     current_digest: Option<Digest>,
     quarantined: Vec<Digest>,
-    barred: Vec<Tag>,
+    barred: Vec<(Tag, Option<Digest>)>,
+    gates: Gates,
 }
 
+/// A list of which everything is known.
 fn tags(tags: &[&str]) -> Scene {
+    let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+    let digests = tags.iter().map(|tag| ((repository(), tag.clone()), Known::Digest(digest_of(tag))));
+    let facts = Facts { depth: Depth::Created, other: None, platforms: Vec::new(), created: None };
     Scene {
-        tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+        rule: rule(Policy::Semver { range: ">=1.0.0".parse().unwrap() }, None),
+        digests: digests.collect(),
+        facts: tags.iter().map(|tag| (digest_of(tag), facts.clone())).collect(),
+        first_seen: HashMap::new(),
+        tags,
         current: None,
         current_digest: None,
         quarantined: Vec::new(),
         barred: Vec::new(),
+        gates: Gates::default(),
     }
 }
 
@@ -39,10 +64,45 @@ impl Scene {
         self
     }
 
-    fn choose(&self) -> Choice {
-        let repository: Repository = "localhost:5000/wiki".parse().unwrap();
-        let barred: Vec<Standing<'_>> =
-            self.barred.iter().map(|tag| Standing { tag: Some(tag), ..Standing::default() }).collect();
+    fn policy(mut self, policy: Policy) -> Self {
+        self.rule.policy = policy;
+        self
+    }
+
+    fn following(self, tag: &str) -> Self {
+        self.policy(Policy::Digest { tag: tag.parse().unwrap() })
+    }
+
+    /// The registry has this content under the tag now.
+    fn points_to(mut self, tag: &str, digit: char) -> Self {
+        let facts = Facts { depth: Depth::Created, other: None, platforms: Vec::new(), created: None };
+        self.digests.insert((repository(), tag.parse().unwrap()), Known::Digest(digest(digit)));
+        self.facts.insert(digest(digit), facts);
+        self
+    }
+
+    fn jump(mut self, jump: Jump) -> Self {
+        self.gates.max_jump = Some(jump);
+        self
+    }
+
+    fn min_age(mut self, age: Duration) -> Self {
+        self.gates.min_age = Some(age);
+        self
+    }
+
+    fn seen(mut self, tag: &str, at: &str) -> Self {
+        self.first_seen.insert((repository(), digest_of(&tag.parse().unwrap())), at.parse().unwrap());
+        self
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&Candidates<'_>, &Knowledge<'_>) -> T) -> T {
+        let repository = repository();
+        let barred: Vec<Standing<'_>> = self
+            .barred
+            .iter()
+            .map(|(tag, digest)| Standing { name: None, tag: Some(tag), digest: digest.as_ref() })
+            .collect();
         let over = Candidates {
             repository: &repository,
             tags: &self.tags,
@@ -53,9 +113,21 @@ impl Scene {
             },
             quarantined: &self.quarantined,
             barred: &barred,
+            gates: &self.gates,
+            now: NOW.parse().unwrap(),
         };
-        let policy = Policy::Semver { range: ">=1.0.0".parse().unwrap() };
-        choose(&policy, &over, |tag| Known::Digest(digest_of(tag)))
+        at(&over, &Knowledge { digests: &self.digests, facts: &self.facts, first_seen: &self.first_seen })
+    }
+
+    fn choose(&self) -> Choice {
+        self.look(|over, known| match ahead(&self.rule, over, known) {
+            Ok(ahead) => choose(&self.rule, over, &ahead, known),
+            Err(choice) => choice,
+        })
+    }
+
+    fn behind(&self) -> usize {
+        self.look(|over, known| behind(&self.rule, over, &ahead(&self.rule, over, known).unwrap(), known))
     }
 
     fn elected(&self) -> Option<String> {
@@ -88,11 +160,22 @@ fn a_short_or_empty_list_never_moves_anything_down() {
     assert_eq!(tags(&["1.0.0"]).at("1.5.0").why(), "up to date");
     assert_eq!(tags(&[]).at("1.5.0").why(), "the registry lists no tags; nothing is concluded from that");
     assert_eq!(tags(&["0.9.0"]).at("1.5.0").why(), "no tag matches the policy");
+    for order in [Order::Ascending, Order::Descending] {
+        let (worse, better) = if order == Order::Ascending { ("1", "2") } else { ("2", "1") };
+        assert_eq!(tags(&[worse]).policy(Policy::Numerical { order }).at(better).why(), "up to date");
+        assert_eq!(tags(&[worse]).policy(Policy::Alphabetical { order }).at(better).why(), "up to date");
+        assert_eq!(tags(&[better]).policy(Policy::Numerical { order }).at(worse).elected().unwrap(), better);
+    }
 }
 
 #[test]
 fn where_the_order_cannot_be_told_nothing_moves() {
     assert!(tags(&["1.0.0"]).at("latest").why().starts_with("the policy cannot tell"));
+    let numerical = Policy::Numerical { order: Order::Ascending };
+    assert!(tags(&["1"]).policy(numerical).at("latest").why().starts_with("the policy cannot tell"));
+    let mut scene = tags(&["1.0.0"]);
+    scene.current_digest = Some(digest('5'));
+    assert!(scene.why().starts_with("the policy cannot tell"), "a digest alone has no order");
 }
 
 #[test]
@@ -106,10 +189,11 @@ fn a_quarantined_digest_is_not_elected_and_the_next_best_is() {
 
 #[test]
 fn a_version_that_a_person_took_away_is_not_elected_and_a_newer_one_is() {
-    let mut scene = tags(&["1.1.0", "1.2.0"]).at("1.1.0");
-    scene.barred = vec!["1.2.0".parse().unwrap()];
+    let mut scene = tags(&["1.1.0", "1.2.0", "1.3.0"]).at("1.1.0");
+    let newest = scene.tags.pop().unwrap();
+    scene.barred = vec![("1.2.0".parse().unwrap(), None)];
     assert_eq!(scene.why(), "1.2.0 is taken away by a person");
-    scene.tags.push("1.3.0".parse().unwrap());
+    scene.tags.push(newest);
     assert_eq!(scene.elected().unwrap(), "1.3.0");
 }
 
@@ -119,6 +203,28 @@ fn a_tag_without_digest_is_pinned() {
     assert_eq!(scene.why(), "up to date");
     scene.current_digest = None;
     assert_eq!(scene.elected().unwrap(), "1.1.0");
+    scene.gates.min_age = Some(Duration::from_hours(1));
+    assert_eq!(scene.elected().unwrap(), "1.1.0", "it runs already");
+}
+
+#[test]
+fn a_tag_that_was_pushed_again_is_not_followed() {
+    let mut scene = tags(&["1.1.0"]).at("1.1.0").points_to("1.1.0", '9');
+    assert_eq!(scene.why(), "up to date");
+    scene.rule.repository = crate::config::RepositoryName::Relative("wiki".to_owned());
+    scene.current_digest = Some(digest('7'));
+    let told = scene.look(|over, known| {
+        let current = Standing { name: None, ..over.current };
+        let over = Candidates { current, ..*over };
+        choose(&scene.rule, &over, &ahead(&scene.rule, &over, known).unwrap(), known)
+    });
+    assert_eq!(
+        told,
+        Choice::Stay(Why::Excluded {
+            tag: "1.1.0".parse().unwrap(),
+            because: "pushed again with other content".to_owned()
+        })
+    );
 }
 
 #[test]
@@ -128,19 +234,135 @@ fn the_same_version_under_another_tag_is_no_reason_to_move() {
 
 #[test]
 fn a_digest_is_asked_for_only_when_it_is_needed() {
-    let repository: Repository = "localhost:5000/wiki".parse().unwrap();
-    let tags: Vec<Tag> = ["1.0.0", "1.1.0"].iter().map(|tag| tag.parse().unwrap()).collect();
-    let over = Candidates {
-        repository: &repository,
-        tags: &tags,
-        current: Standing { name: None, tag: Some(&tags[0]), digest: None },
-        quarantined: &[],
-        barred: &[],
+    let ask = |tag: &str| Choice::Resolve(vec![Ask::Tag(tag.parse().unwrap())]);
+    let mut scene = tags(&["1.0.0", "1.1.0"]).at("1.0.0");
+    scene.current_digest = None;
+    scene.digests.clear();
+    assert_eq!(scene.choose(), ask("1.1.0"));
+    scene.digests.insert((repository(), scene.tags[1].clone()), Known::Absent);
+    assert_eq!(scene.choose(), ask("1.0.0"));
+    scene = tags(&["1.1.0"]);
+    scene.facts.clear();
+    assert_eq!(scene.choose(), ask("1.1.0"), "what it is must be known, too");
+}
+
+#[test]
+fn what_is_no_image_or_cannot_be_read_is_not_elected_and_the_next_best_is() {
+    let mut scene = tags(&["1.1.0", "1.2.1", "1.3.2"]).at("1.1.0");
+    scene.facts.get_mut(&digest('2')).unwrap().other = Some("a Helm chart".to_owned());
+    assert_eq!(scene.elected().unwrap(), "1.2.1");
+    scene.digests.insert((repository(), "1.2.1".parse().unwrap()), Known::Unusable("it is HTML".to_owned()));
+    assert_eq!(scene.why(), "1.3.2 is no image but a Helm chart");
+    scene.tags.pop();
+    assert_eq!(scene.why(), "1.2.1 is not usable: it is HTML");
+}
+
+#[test]
+fn a_version_that_lacks_a_platform_is_skipped_with_the_reason() {
+    let platform = |architecture: &str| Platform {
+        os: "linux".to_owned(),
+        architecture: architecture.to_owned(),
+        variant: None,
     };
-    let policy = Policy::Semver { range: "*".parse().unwrap() };
-    assert_eq!(choose(&policy, &over, |_| Known::NotAsked), Choice::Resolve(tags[1].clone()));
+    let mut scene = tags(&["1.1.0", "1.2.1", "1.3.2"]).at("1.1.0");
+    scene.rule.platforms = vec![platform("amd64"), platform("arm64")];
+    scene.facts.get_mut(&digest('1')).unwrap().platforms = vec![platform("arm64"), platform("amd64")];
+    scene.facts.get_mut(&digest('2')).unwrap().platforms = vec![platform("amd64")];
+    assert_eq!(scene.elected().unwrap(), "1.2.1");
+    scene.tags.remove(1);
+    assert_eq!(scene.why(), "1.3.2 is not there for linux/arm64");
+    // What was only asked for its kind does not tell the platforms.
+    scene.facts.get_mut(&digest('2')).unwrap().depth = Depth::Kind;
+    assert!(matches!(scene.choose(), Choice::Resolve(_)));
+}
+
+#[test]
+fn no_more_than_a_few_versions_are_looked_at() {
+    let mut scene = tags(&[]);
+    scene.tags = (0..100).map(|patch| format!("1.0.{patch}").parse().unwrap()).collect();
+    for tag in &scene.tags {
+        scene.digests.insert((repository(), tag.clone()), Known::Digest(Digest::of(tag.as_str().as_bytes())));
+    }
+    scene.quarantined = scene.tags[68..].iter().map(|tag| Digest::of(tag.as_str().as_bytes())).collect();
+    assert_eq!(scene.why(), "1.0.99 is quarantined");
+    scene.quarantined.remove(0);
+    assert!(matches!(scene.choose(), Choice::Resolve(_)), "the last of those that are looked at");
+}
+
+#[test]
+fn the_highest_version_within_the_allowed_step_is_taken_and_the_one_beyond_is_told() {
+    let list = ["1.1.0", "1.1.1", "1.2.2", "2.0.3"];
+    assert_eq!(tags(&list).at("1.1.0").jump(Jump::Patch).elected().unwrap(), "1.1.1");
+    assert_eq!(tags(&list).at("1.1.0").jump(Jump::Minor).elected().unwrap(), "1.2.2");
+    assert_eq!(tags(&list).at("1.1.0").jump(Jump::Major).elected().unwrap(), "2.0.3");
     assert_eq!(
-        choose(&policy, &over, |tag| if tag.as_str() == "1.1.0" { Known::Absent } else { Known::NotAsked }),
-        Choice::Resolve(tags[0].clone())
+        tags(&list).at("1.1.1").jump(Jump::Patch).why(),
+        "2.0.3 is a major step, and gates.maxJump allows patch; a person may take it"
     );
+    assert_eq!(tags(&list).jump(Jump::Patch).elected().unwrap(), "2.0.3", "the first version is no step");
+}
+
+#[test]
+fn a_step_that_is_too_large_costs_the_registry_nothing() {
+    let mut scene = tags(&["2.0.0", "3.0.0"]).at("1.0.0").jump(Jump::Minor);
+    scene.digests.clear();
+    assert!(scene.why().starts_with("3.0.0 is a major step"));
+}
+
+#[test]
+fn a_version_that_is_too_young_waits_and_an_older_one_is_taken_meanwhile() {
+    let hours = Duration::from_hours(2);
+    let scene =
+        tags(&["1.1.0", "1.2.1", "1.3.2"]).at("1.1.0").min_age(hours).seen("1.3.2", "2026-11-21T11:00:00Z");
+    assert_eq!(scene.why(), "1.3.2 waits until 2026-11-21T13:00:00Z: gates.minAge is 2h");
+    let scene = scene.seen("1.2.1", "2026-11-21T10:00:00Z");
+    assert_eq!(scene.elected().unwrap(), "1.2.1");
+    let scene = scene.seen("1.3.2", "2026-11-21T10:00:00Z");
+    assert_eq!(scene.elected().unwrap(), "1.3.2");
+}
+
+#[test]
+fn a_followed_tag_moves_when_its_content_does_and_in_either_direction() {
+    let scene = tags(&["latest", "1.0.0"]).following("latest");
+    assert_eq!(scene.elected().unwrap(), "latest");
+    let scene = scene.at("latest").points_to("latest", '0');
+    assert_eq!((scene.why().as_str(), scene.behind()), ("up to date", 0));
+    let scene = scene.points_to("latest", '5');
+    assert_eq!((scene.elected().unwrap().as_str(), scene.behind()), ("latest", 1));
+    assert_eq!(scene.at("9.9.9").elected().unwrap(), "latest", "whatever stood there before");
+}
+
+#[test]
+fn a_followed_tag_stays_where_its_content_failed_or_was_taken_away() {
+    let scene = || tags(&["latest"]).following("latest").at("latest").points_to("latest", '5');
+    let mut failed = scene();
+    failed.quarantined = vec![digest('5')];
+    assert_eq!(failed.why(), "latest is quarantined");
+    let mut taken = scene();
+    taken.barred = vec![("latest".parse().unwrap(), Some(digest('5')))];
+    assert_eq!(taken.why(), "latest is taken away by a person");
+    assert_eq!(taken.points_to("latest", '6').elected().unwrap(), "latest", "newer content is taken");
+}
+
+#[test]
+fn a_followed_tag_that_is_not_there_is_no_reason_to_move() {
+    let scene = tags(&["1.0.0"]).following("latest").at("latest");
+    assert_eq!(scene.why(), "the registry has no tag latest; nothing is concluded from that");
+    let mut scene = tags(&["latest"]).following("latest").at("latest");
+    scene.digests.insert((repository(), "latest".parse().unwrap()), Known::Absent);
+    assert_eq!(scene.why(), "the registry has no tag latest; nothing is concluded from that");
+    assert_eq!(scene.behind(), 0);
+}
+
+#[test]
+fn young_content_of_a_followed_tag_waits() {
+    let scene = tags(&["latest"]).following("latest").at("latest").points_to("latest", '5');
+    let scene = scene.min_age(Duration::from_mins(1));
+    assert_eq!(scene.why(), "latest waits until 2026-11-21T12:01:00Z: gates.minAge is 1m");
+}
+
+#[test]
+fn how_far_behind_an_environment_is_counts_what_the_policy_puts_above_it() {
+    assert_eq!(tags(&["1.0.0", "1.1.0", "1.2.0", "latest"]).at("1.0.0").behind(), 2);
+    assert_eq!(tags(&["1.0.0", "1.1.0"]).at("1.1.0").behind(), 0);
 }

@@ -1,7 +1,6 @@
 //! What comes in: looks at registries, and the ends of what was started.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -15,11 +14,6 @@ use crate::discover::{DiscoverError, TagList, feed};
 use crate::elect::Known;
 use crate::model::{Digest, Exit, Image, RegistryHost, Repository, Source, Tag};
 use crate::publish::{Change, Outcome, PublishError, Published};
-
-/// A tag that is listed without a manifest is asked for again after this long, then after twice as long, …
-const ABSENT: Duration = Duration::from_secs(1);
-/// … and at the latest after this long.
-const ABSENT_LONGEST: Duration = Duration::from_mins(10);
 
 /// The name of a tag in the report of health.
 fn part_of((repository, tag): &(Repository, Tag)) -> String {
@@ -140,10 +134,12 @@ impl Supervisor {
                 None => {}
             }
             if followed.contains(&key.1) || self.digests.contains_key(&key) {
+                self.seen.note(repository, &found, Timestamp::now());
                 let known = Known::Digest(found);
                 changed |= self.digests.insert(key, known.clone()) != Some(known);
             }
         }
+        self.answers += u64::from(changed);
         changed
     }
 
@@ -183,34 +179,7 @@ impl Supervisor {
                     self.refresh();
                 }
             }
-            Done::Resolved(repository, tag, result) => {
-                self.resolving.remove(&(repository.clone(), tag.clone()));
-                let key = (repository.clone(), tag);
-                match result {
-                    Ok(Known::Absent) => {
-                        let (tries, next) = self.absent.entry(key.clone()).or_insert((0, Instant::now()));
-                        *next = Instant::now() + ABSENT.saturating_mul(1 << *tries).min(ABSENT_LONGEST);
-                        *tries = (*tries + 1).min(16);
-                        self.digests.insert(key, Known::Absent);
-                    }
-                    Ok(known) => {
-                        self.absent.remove(&key);
-                        self.digests.insert(key, known);
-                    }
-                    Err(error) => {
-                        self.end(Exit::Unreachable);
-                        // The next pass asks again: the list counts as not seen.
-                        self.tags.remove(&repository);
-                        self.context
-                            .health
-                            .tell(&format!("repository {repository}"), Some(error.to_string()));
-                    }
-                }
-                self.gathering.hear(Instant::now());
-                if self.is_gathered() {
-                    self.proceed();
-                }
-            }
+            Done::Resolved(repository, ask, answer) => self.resolved(repository, ask, answer),
             Done::Copied(place, promotion, result) => {
                 self.copying.remove(&place);
                 match result {

@@ -1,0 +1,157 @@
+//! Which tags of a list a policy puts above the version that stands.
+//!
+//! This is the part of an election that only changes with the list, the policy or what stands, so that it can be kept.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use ::semver::Version;
+use jiff::Timestamp;
+
+use super::filter::Sieve;
+use super::number::Number;
+use super::semver::version_of;
+use crate::config::{ImagePolicy, Order, Policy};
+use crate::model::Tag;
+
+/// What a policy makes of a list of tags, seen from the version that stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ahead {
+    /// The places in the list of the tags above what stands, best first.
+    pub above: Vec<u32>,
+    /// Whether the policy can elect any tag of the list.
+    pub any: bool,
+    /// Whether what stands is in the list, and the policy could elect it.
+    pub stands: bool,
+    /// Whether the policy can order what stands; an overlay that names no tag is below everything.
+    pub ordered: bool,
+}
+
+/// What a policy compares.
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    Version(Version),
+    Number(Number),
+    Text(String),
+    Date(Timestamp),
+}
+
+/// A policy that reads tags.
+pub(super) struct Ranker<'p> {
+    policy: &'p Policy,
+    sieve: Option<Sieve<'p>>,
+}
+
+impl<'p> Ranker<'p> {
+    pub(super) fn new(rule: &'p ImagePolicy) -> Self {
+        Self { policy: &rule.policy, sieve: rule.filter.as_ref().map(super::filter::Filter::sieve) }
+    }
+
+    /// What the filter leaves of a tag.
+    pub(super) fn text<'t>(&mut self, tag: &'t Tag) -> Option<Cow<'t, str>> {
+        match &mut self.sieve {
+            None => Some(Cow::Borrowed(tag.as_str())),
+            Some(sieve) => sieve.pass(tag.as_str()),
+        }
+    }
+
+    /// What is compared of a tag; none if the policy can't order it.
+    fn key(&mut self, tag: &Tag) -> Option<Key> {
+        let text = self.text(tag)?;
+        match self.policy {
+            Policy::Semver { .. } => version_of(&text).map(Key::Version),
+            Policy::Numerical { .. } => Number::parse(&text).map(Key::Number),
+            Policy::Alphabetical { .. } => Some(Key::Text(text.into_owned())),
+            Policy::Newest | Policy::Digest { .. } => None,
+        }
+    }
+
+    fn elects(&self, key: &Key) -> bool {
+        match (self.policy, key) {
+            (Policy::Semver { range }, Key::Version(version)) => range.matches(version),
+            _ => true,
+        }
+    }
+
+    /// `Greater` where the policy prefers `a`.
+    pub(super) fn compare(&self, a: &Key, b: &Key) -> Ordering {
+        let order = match (a, b) {
+            (Key::Version(a), Key::Version(b)) => a.cmp_precedence(b),
+            (Key::Number(a), Key::Number(b)) => a.cmp(b),
+            (Key::Text(a), Key::Text(b)) => a.cmp(b),
+            (Key::Date(a), Key::Date(b)) => a.cmp(b),
+            // Keys of one policy are of one kind.
+            _ => Ordering::Equal,
+        };
+        match self.policy {
+            Policy::Numerical { order: Order::Descending }
+            | Policy::Alphabetical { order: Order::Descending } => order.reverse(),
+            _ => order,
+        }
+    }
+
+    /// What is above `standing` among the keys of `tags`; the inner option is none for a tag that is never elected.
+    ///
+    /// Of equal ones the shortest tag comes first, then the first in byte order, so that the list's order plays no part.
+    pub(super) fn above<'t>(
+        &self,
+        keyed: impl Iterator<Item = (u32, &'t Tag, Key)>,
+        current: Option<&Tag>,
+        standing: Option<&Key>,
+    ) -> Ahead {
+        let mut ahead = Ahead { ordered: current.is_none() || standing.is_some(), ..Ahead::default() };
+        let mut above = Vec::new();
+        for (place, tag, key) in keyed {
+            ahead.any = true;
+            ahead.stands |= current == Some(tag);
+            let better = match standing {
+                Some(standing) => self.compare(&key, standing).is_gt(),
+                None => current.is_none(),
+            };
+            if better {
+                above.push((place, tag, key));
+            }
+        }
+        above.sort_unstable_by(|(_, tag, key), (_, other_tag, other)| {
+            let (text, other_text) = (tag.as_str(), other_tag.as_str());
+            self.compare(other, key).then(text.len().cmp(&other_text.len())).then(text.cmp(other_text))
+        });
+        ahead.above = above.into_iter().map(|(place, _, _)| place).collect();
+        ahead
+    }
+}
+
+/// What is above `current`, for a policy that orders tags by their text; empty for the others.
+pub fn ahead(rule: &ImagePolicy, tags: &[Tag], current: Option<&Tag>) -> Ahead {
+    let mut ranker = Ranker::new(rule);
+    let standing = current.and_then(|tag| ranker.key(tag));
+    let mut keyed = Vec::new();
+    for (place, tag) in (0_u32..).zip(tags) {
+        let Some(key) = ranker.key(tag).filter(|key| ranker.elects(key)) else { continue };
+        // What is not above what stands need not be kept; one is, to show that there are any.
+        let kept = current.is_none() || keyed.is_empty() || current == Some(tag);
+        if kept || standing.as_ref().is_some_and(|standing| ranker.compare(&key, standing).is_gt()) {
+            keyed.push((place, tag, key));
+        }
+    }
+    ranker.above(keyed.into_iter(), current, standing.as_ref())
+}
+
+/// How a policy orders two tags, `Greater` where it prefers `a`; none where their text does not tell.
+pub fn compare(rule: &ImagePolicy, a: &Tag, b: &Tag) -> Option<Ordering> {
+    let mut ranker = Ranker::new(rule);
+    let (a, b) = (ranker.key(a)?, ranker.key(b)?);
+    Some(ranker.compare(&a, &b))
+}
+
+/// The version that a tag means to a semver policy, as its filter shows it.
+pub(super) fn version(rule: &ImagePolicy, tag: &Tag) -> Option<Version> {
+    match Ranker::new(rule).key(tag)? {
+        Key::Version(version) => Some(version),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "order_tests.rs"]
+pub(super) mod tests;
