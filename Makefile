@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo announce test bed platform image test-app lint bench clean tools
+.PHONY: help demo announce test bed platform image test-app compare-policies lint bench clean tools
 # `announce` speaks before anything is built.
 .NOTPARALLEL:
 
@@ -20,7 +20,7 @@ export CARGO_TARGET_DIR
 took = echo "$(1): done in $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
 
 help: ## Prints this list
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-16s %s\n' "$$name" "$$what"; done
 
 demo: announce bed ## Shows a good release, a bad one and a promotion on real parts; KEEP=1 leaves it running until Ctrl-C
 	@cargo build --locked --bins --example bed --example demo
@@ -58,6 +58,11 @@ image: tools ## Makes the daemon's image as an OCI layout in target/image-oci, w
 test-app: ## Makes the image of the app that shows its version in a browser in target/test-app-oci; VERSION=1.0.0 COLOUR=blue
 	@deploy/apps/test-app/image/build.sh $(if $(VERSION),--version "$(VERSION)") $(if $(COLOUR),--colour "$(COLOUR)") \
 	  $(if $(REF),--reference "$(REF)")
+
+SETS ?= 2000
+compare-policies: bed ## Compares what our policies elect with what Flux's elect, over SETS=2000 generated sets of tags (some 10 minutes)
+	@cargo build --locked --bins --example bed
+	@COMPARE_SETS=$(SETS) cargo test --locked --test it our_policies_elect -- --nocapture
 
 lint: tools ## Checks format, clippy's and rustc's warnings, licences and known vulnerabilities
 	cargo fmt --check

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod as_flux;
 mod bad_input;
 mod bed;
 mod builds;
@@ -15,6 +16,7 @@ mod exit_codes;
 mod killed;
 mod logs;
 mod metrics_and_health;
+mod policies;
 mod promotion;
 mod publish;
 mod recovery;

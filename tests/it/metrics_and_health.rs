@@ -46,6 +46,7 @@ fn the_metrics_have_their_promised_names_and_labels() {
         ("promote_stage_duration_seconds_count", "stage"),
         ("promote_lead_time_seconds_count", "app environment"),
         ("promote_version_info", "app digest environment image tag"),
+        ("promote_versions_behind", "app environment"),
         ("promote_last_success_timestamp_seconds", "app environment"),
     ] {
         let labels: Vec<_> = labels(&text, name).into_iter().collect();

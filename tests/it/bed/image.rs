@@ -87,13 +87,18 @@ impl Repository<'_> {
 
     /// Pushes an image for one platform that differs from every image of another `identity`.
     fn image(&self, identity: &str, architecture: &str, tag: Option<&str>) -> Value {
+        self.image_of(identity, architecture, "2026-01-01T00:00:00Z", tag)
+    }
+
+    /// The same, built at `created`.
+    fn image_of(&self, identity: &str, architecture: &str, created: &str, tag: Option<&str>) -> Value {
         let layer = format!("{identity} {architecture}").into_bytes();
         // The layer is no archive: nothing in the bed unpacks it.
         let layer_digest = self.push_blob(&layer);
         let config = json!({
             "architecture": architecture,
             "os": "linux",
-            "created": "2026-01-01T00:00:00Z",
+            "created": created,
             "config": {"Labels": {"org.opencontainers.image.title": identity}},
             "rootfs": {"type": "layers", "diff_ids": [&layer_digest]},
         })
@@ -127,6 +132,30 @@ impl Repository<'_> {
     /// Pushes an image for `linux/amd64`; returns the digest of its manifest.
     pub(crate) fn push_image(&self, identity: &str, tag: &str) -> String {
         self.image(identity, "amd64", Some(tag))["digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// Pushes an image for `linux/amd64` that says it was built at `created`; returns the digest of its manifest.
+    pub(crate) fn push_image_built(&self, identity: &str, tag: &str, created: &str) -> String {
+        self.image_of(identity, "amd64", created, Some(tag))["digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// Pushes an index whose images were built at these times, for `linux/amd64` and `linux/arm64`; returns its digest.
+    pub(crate) fn push_index_built(&self, identity: &str, tag: &str, created: [&str; 2]) -> String {
+        let [amd64, arm64] = created;
+        let images =
+            [self.image_of(identity, "amd64", amd64, None), self.image_of(identity, "arm64", arm64, None)];
+        self.push_manifest(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": images}), Some(tag))
+    }
+
+    /// Pushes what `helm push` makes of a chart; returns the digest.
+    pub(crate) fn push_chart(&self, identity: &str, tag: &str) -> String {
+        let blob = |media_type: &str, content: String| json!({"mediaType": media_type, "digest": self.push_blob(content.as_bytes()), "size": content.len()});
+        let config = blob("application/vnd.cncf.helm.config.v1+json", json!({"name": identity}).to_string());
+        let layer =
+            blob("application/vnd.cncf.helm.chart.content.v1.tar+gzip", format!("chart of {identity}"));
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
+        self.push_manifest(&manifest, Some(tag))
     }
 
     /// Pushes one image under many tags, with one request for each.

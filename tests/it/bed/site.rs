@@ -108,6 +108,36 @@ impl Site {
         self.images(registry, repository, |images| images.push_image(&identity, tag))
     }
 
+    /// Pushes an image that says it was built at `created`; returns its digest.
+    pub(crate) fn push_image_built(
+        &self,
+        registry: &str,
+        repository: &str,
+        tag: &str,
+        created: &str,
+    ) -> String {
+        let identity = self.identity(repository, tag);
+        self.images(registry, repository, |images| images.push_image_built(&identity, tag, created))
+    }
+
+    /// Pushes an index of two platforms that say they were built at these times; returns its digest.
+    pub(crate) fn push_index_built(
+        &self,
+        registry: &str,
+        repository: &str,
+        tag: &str,
+        created: [&str; 2],
+    ) -> String {
+        let identity = self.identity(repository, tag);
+        self.images(registry, repository, |images| images.push_index_built(&identity, tag, created))
+    }
+
+    /// Pushes a Helm chart; returns its digest.
+    pub(crate) fn push_chart(&self, registry: &str, repository: &str, tag: &str) -> String {
+        let identity = self.identity(repository, tag);
+        self.images(registry, repository, |images| images.push_chart(&identity, tag))
+    }
+
     /// Pushes one image under many tags.
     pub(crate) fn push_tags(&self, registry: &str, repository: &str, tags: &[String]) {
         let identity = self.identity(repository, "many");
