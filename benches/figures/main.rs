@@ -11,6 +11,7 @@ mod bed;
 
 mod build;
 mod burst;
+mod elect;
 mod feed;
 mod floor;
 mod flux;
@@ -28,7 +29,7 @@ use report::Report;
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 9] = [
+const QUESTIONS: [Question; 10] = [
     ("push", push::answer),
     ("latency", latency::answer),
     ("build", build::answer),
@@ -38,6 +39,7 @@ const QUESTIONS: [Question; 9] = [
     ("told", told::answer),
     ("idle", idle::answer),
     ("webhooks", webhooks::answer),
+    ("elect", elect::answer),
 ];
 
 fn main() {
