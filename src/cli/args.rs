@@ -99,7 +99,7 @@ pub struct Promotion {
     /// How long to wait
     #[arg(long, default_value = "verified", value_name = "STATE")]
     pub wait: Wait,
-    /// How long the verdict may take [default: `verify.timeout`]
+    /// How long the verdict may take [default: `verify.timeout`]; what still goes on then ends with 6
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub timeout: Option<std::time::Duration>,
     /// Do not ask

@@ -15,12 +15,14 @@ use super::Failure;
 use super::output::Printer;
 use crate::daemon::Context;
 use crate::daemon::follow::{self, Subject};
-use crate::model::{AppName, CommitId, EnvironmentName, Exit, Source, Verdict, VerdictNote};
+use crate::model::{AppName, CommitId, EnvironmentName, Exit, Source, Times, Verdict, VerdictNote};
 use crate::publish::{Outcome, Snapshot};
 use crate::rollout::{Decision, Phase, Rules, rollback};
 
 /// How often a daemon's verdict is looked for.
 const LOOK: Duration = Duration::from_secs(2);
+/// What a judgement gets beyond `--timeout`, so that one that is due then comes first.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What is waited for.
 pub(super) struct Wanted {
@@ -183,6 +185,13 @@ async fn verdict(
             }
         }
     };
+    // A version that is good, but not yet for long enough, is not judged at the deadline: that would be no evidence.
+    let patience = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout + GRACE).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         decision = follow::follow(context, subject, rules, progress) => {
             // Without the right to write notes the verdict still counts for this run.
@@ -192,6 +201,26 @@ async fn verdict(
             Ok(decision)
         }
         decision = others => Ok(decision),
+        () = patience => Ok(going_on(subject, rules)),
+    }
+}
+
+/// What is said, and nowhere written, when the time to wait is over before the judgement is.
+fn going_on(subject: &Subject, rules: Rules) -> Decision {
+    let (waited, stable) = (rules.timeout, rules.stable_for);
+    Decision {
+        verdict: Verdict::Unknown,
+        reasons: vec![format!(
+            "still going on after {waited:#}, since a good version is looked at for {stable:#}"
+        )],
+        layers: Vec::new(),
+        times: Times {
+            committed: subject.committed,
+            applied: None,
+            rolled_out: None,
+            decided: Timestamp::now(),
+        },
+        blocked: false,
     }
 }
 
