@@ -3,7 +3,7 @@
 mod documents;
 mod fences;
 mod rendering;
-mod values;
+pub mod values;
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ use crate::manifests::{self, the};
 use values::{ALL, MINIMAL, NONE, REPO, TWO};
 
 /// The cluster's version, which Helm asks for where there is no cluster: that of the test bed.
-const KUBERNETES: &str = "1.36.3";
+pub const KUBERNETES: &str = "1.36.3";
 fn helm(command: &str, values: &[&str]) -> Ended {
     let chart = root().join("charts/promoted");
     let mut helm = Command::new(tools().join("bin/helm"));
@@ -29,7 +29,7 @@ fn helm(command: &str, values: &[&str]) -> Ended {
     command::run(&mut helm, "run tests/platform/build.sh")
 }
 
-fn rendered(values: &[&str]) -> Vec<Value> {
+pub fn rendered(values: &[&str]) -> Vec<Value> {
     manifests::parse(&helm("template", values).passed().stdout)
 }
 

@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::command::{self, root};
 use crate::manifests;
 
-const CLUSTERS: [&str; 2] = ["local", "aws"];
+pub const CLUSTERS: [&str; 2] = ["local", "aws"];
 
 /// The test bed's kubectl, whose kustomize is the one that Flux has.
-fn kubectl() -> PathBuf {
+pub fn kubectl() -> PathBuf {
     let mut find = Command::new(root().join("tests/testbed/build.sh"));
     let folder = command::run(find.arg("--find"), "bash is needed").passed().stdout;
     Path::new(folder.trim()).join("bin/kubectl")
@@ -23,7 +23,7 @@ fn kubectl() -> PathBuf {
 
 /// What a folder of the repository renders to.
 #[track_caller]
-fn built(folder: &str) -> Vec<Value> {
+pub fn built(folder: &str) -> Vec<Value> {
     let mut build = Command::new(kubectl());
     build.args(["kustomize", "--load-restrictor=LoadRestrictionsNone"]).arg(root().join(folder));
     let ended = command::run(&mut build, "run `make bed`").passed();
