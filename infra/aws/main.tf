@@ -5,9 +5,26 @@ data "aws_iam_session_context" "current" {
   arn = data.aws_caller_identity.current.arn
 }
 
+# The providers of Helm and Kubernetes ask the AWS CLI for tokens, twenty minutes into the first apply. So it is looked for before
+# anything is made: everything has tags, and one of them is known only after this.
+resource "terraform_data" "aws_cli" {
+  input = "terraform"
+
+  provisioner "local-exec" {
+    interpreter = ["bash", "-c"]
+    command     = "\"$SCRIPTS/require-aws-cli.sh\""
+    environment = { SCRIPTS = "${path.module}/scripts" }
+  }
+}
+
 locals {
   name = "${var.name}-${var.environment}"
   tags = merge({ project = var.name, environment = var.environment, managed-by = "terraform" }, var.tags)
+  # The same, for all that is made.
+  waiting_tags = merge(local.tags, { managed-by = terraform_data.aws_cli.output })
+
+  # The Git server's own port, where its address names one.
+  git_port = tonumber(try(regex("^[a-z]+://[^/]*:([0-9]+)/", var.git_url)[0], startswith(coalesce(var.git_url, "-"), "ssh://") ? 22 : 443))
 }
 
 module "kms" {
@@ -15,14 +32,13 @@ module "kms" {
 
   name                 = local.name
   deletion_window_days = var.deletion_protection ? 30 : 7
-  tags                 = local.tags
-  keys = {
-    cluster  = { description = "Secrets in the cluster ${local.name}" }
-    logs     = { description = "Log groups of ${local.name}", services = ["logs"] }
-    disks    = { description = "Disks of the nodes of ${local.name}", via = ["ec2"] }
-    registry = { description = "Images of ${local.name}" }
-    sops     = { description = "Secrets in Git that ${local.name} decrypts" }
-  }
+  tags                 = local.waiting_tags
+  keys = merge({
+    cluster = { description = "Secrets in the cluster ${local.name}" }
+    logs    = { description = "Log groups of ${local.name}", services = ["logs"] }
+    disks   = { description = "Disks of the nodes of ${local.name}", via = ["ec2"] }
+    sops    = { description = "Secrets in Git that ${local.name} decrypts" }
+  }, var.create_repositories ? { registry = { description = "Images of ${local.name}" } } : {})
 }
 
 module "vpc" {
@@ -36,18 +52,21 @@ module "vpc" {
   interface_endpoints = var.interface_endpoints
   subnet_tags         = { "kubernetes.io/cluster/${local.name}" = "shared" }
   flow_logs           = { retention_days = var.log_retention_days, kms_key_arn = module.kms.key_arns["logs"] }
-  tags                = local.tags
+  tags                = local.waiting_tags
 }
 
 module "ecr" {
   source = "./modules/ecr"
 
-  repositories    = var.repositories
-  kms_key_arn     = module.kms.key_arns["registry"]
-  untagged_days   = var.untagged_days
-  disposable_tags = var.disposable_tags
-  pull_through    = var.pull_through
-  tags            = local.tags
+  repositories         = var.repositories
+  create               = var.create_repositories
+  owner                = local.name
+  kms_key_arn          = var.create_repositories ? module.kms.key_arns["registry"] : null
+  mutable_tag_patterns = var.mutable_tag_patterns
+  untagged_days        = var.untagged_days
+  disposable_tags      = var.disposable_tags
+  pull_through         = var.pull_through
+  tags                 = local.waiting_tags
 }
 
 module "eks" {
@@ -67,8 +86,9 @@ module "eks" {
   irsa                     = var.irsa
   addon_versions           = var.addon_versions
   node_groups              = var.node_groups
+  node_egress_ports        = setsubtract([local.git_port], [22, 443])
   node_policies            = length(var.pull_through) == 0 ? {} : { pull-through = module.ecr.pull_through_policy }
-  tags                     = local.tags
+  tags                     = local.waiting_tags
 }
 
 module "daemon_iam" {
@@ -79,7 +99,7 @@ module "daemon_iam" {
   oidc_provider        = module.eks.oidc_provider
   read_repository_arns = values(module.ecr.repository_arns)
   push_repository_arns = var.daemon.pushes ? values(module.ecr.repository_arns) : []
-  tags                 = local.tags
+  tags                 = local.waiting_tags
 }
 
 # Refused in the plan, and not after twenty minutes, when the first chart is installed.

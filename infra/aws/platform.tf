@@ -28,7 +28,7 @@ module "cert_manager_role" {
       ]
     })
   }
-  tags = local.tags
+  tags = local.waiting_tags
 }
 
 module "cert_manager" {
@@ -52,7 +52,7 @@ module "istio" {
     "service.beta.kubernetes.io/aws-load-balancer-type"                              = "nlb"
     "service.beta.kubernetes.io/aws-load-balancer-scheme"                            = "internet-facing"
     "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled" = "true"
-    "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"          = join(",", [for key, value in local.tags : "${key}=${value}"])
+    "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"          = join(",", [for key, value in local.waiting_tags : "${key}=${value}"])
   }
   depends_on = [module.eks]
 }
@@ -83,11 +83,12 @@ module "rancher" {
   source = "../modules/rancher"
   count  = var.enable_platform && var.enable_rancher ? 1 : 0
 
-  hostname           = "rancher.${var.domain}"
-  server_url         = "https://rancher.${var.domain}"
-  bootstrap_password = var.rancher_bootstrap_password
-  replicas           = var.rancher_replicas
-  depends_on         = [module.cert_manager, module.istio]
+  hostname                    = "rancher.${var.domain}"
+  server_url                  = "https://rancher.${var.domain}"
+  bootstrap_password          = var.rancher_bootstrap_password
+  bootstrap_password_revision = var.secrets_revision
+  replicas                    = var.rancher_replicas
+  depends_on                  = [module.cert_manager, module.istio]
 }
 
 # Flux decrypts what SOPS encrypted with this key; no key of its own is kept in the cluster.
@@ -104,7 +105,7 @@ module "sops_role" {
       Statement = [{ Effect = "Allow", Action = ["kms:Decrypt"], Resource = [module.kms.key_arns["sops"]] }]
     })
   }
-  tags = local.tags
+  tags = local.waiting_tags
 }
 
 module "flux" {
@@ -143,7 +144,7 @@ module "daemon" {
   registry_secrets            = var.daemon.registry_secrets
   service_account_annotations = module.daemon_iam.service_account_annotations
   egress = concat(
-    [{ cidr = "0.0.0.0/0", except = ["169.254.0.0/16"], ports = startswith(coalesce(var.git_url, "-"), "ssh://") ? [22, 443, 6443] : [443, 6443] }],
+    [{ cidr = "0.0.0.0/0", except = ["169.254.0.0/16"], ports = distinct([local.git_port, 443, 6443]) }],
     # The Pod Identity agent of the node, and nothing else that is link-local: not the node's own credentials.
     var.irsa ? [] : [{ cidr = "169.254.170.23/32", ports = [80] }],
   )

@@ -217,6 +217,18 @@ variable "repositories" {
   default     = ["test-app", "graphwiki", "promoted"]
 }
 
+variable "create_repositories" {
+  description = "Whether this environment makes the repositories. They belong to an account and a region: a second environment of the same ones sets this to false and shares those of the first."
+  type        = bool
+  default     = true
+}
+
+variable "mutable_tag_patterns" {
+  description = "Tags that may be pushed again, as patterns with *, such as `sha256-*` where signatures are kept under tags; all others are fixed."
+  type        = list(string)
+  default     = []
+}
+
 variable "untagged_days" {
   description = "Days after which images without any tag are deleted; null keeps them."
   type        = number

@@ -93,7 +93,7 @@ variable "git_credentials" {
 }
 
 variable "secrets_revision" {
-  description = "Raise it to have changed git_credentials written."
+  description = "Raise it to have changed git_credentials or a changed rancher_bootstrap_password written: what is not stored cannot be compared."
   type        = number
   default     = 1
 

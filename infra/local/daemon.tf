@@ -1,3 +1,8 @@
+locals {
+  # The Git server's own port, where its address names one.
+  git_port = tonumber(try(regex("^[a-z]+://[^/]*:([0-9]+)/", var.git_url)[0], startswith(var.git_url, "ssh://") ? 22 : 443))
+}
+
 module "daemon" {
   source = "../modules/daemon"
   count  = var.enable_daemon ? 1 : 0
@@ -13,7 +18,7 @@ module "daemon" {
   egress = [{
     cidr   = "0.0.0.0/0"
     except = ["169.254.0.0/16"]
-    ports  = startswith(var.git_url, "ssh://") ? [22, 443, 5000, 6443] : [443, 5000, 6443]
+    ports  = distinct([local.git_port, 443, 5000, 6443])
   }]
 
   # Its Roles are in Flux's namespace.

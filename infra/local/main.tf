@@ -42,6 +42,7 @@ module "flux" {
     domain        = "localhost"
     registry      = module.cluster.registry
     storage_class = "local-path"
+    https_port    = tostring(var.https_port)
   }
 
   # What Flux applies first needs the kinds of Istio and cert-manager.

@@ -3,8 +3,8 @@ variable "git_url" {
   type        = string
 
   validation {
-    condition     = can(regex("^(https|ssh)://", var.git_url))
-    error_message = "git_url must begin with https:// or ssh://."
+    condition     = can(regex("^(https://[^/@\\s]+/\\S+|ssh://([^/@:\\s]+@)?[^/@\\s]+/\\S+)$", var.git_url))
+    error_message = "git_url must be https://HOST/PATH without a user or password, or ssh://USER@HOST/PATH."
   }
 }
 

@@ -51,6 +51,8 @@ class Bindings:
         if not source.exists():
             raise LookupError(module)
         tree = ast.parse(source.read_text())
+        # What a data source finds has tags of its own where none are asked for.
+        self.found = ("tags",) if module.startswith("data_") else ()
         self.classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
     def properties(self, name):
@@ -79,7 +81,7 @@ class Bindings:
                 blocks += field(3, field(1, name) + field(2, self.block(inner, inner + "OutputReference"))
                                 + field(3, SINGLE if single else LIST) + field(4, required) + field(5, not many and not single))
                 continue
-            computed = name in ("id", "region", "tags_all") or f"{name}_prefix" in known
+            computed = name in ("id", "region", "tags_all", *self.found) or f"{name}_prefix" in known
             attributes += self.attribute(name, kind, required, computed)
         for name, annotation, _ in self.properties(reference):
             if name not in names | META and not name.endswith("_input") and not name.startswith(("_", "internal_value", "fqn")):

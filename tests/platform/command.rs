@@ -8,6 +8,11 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A text of Terraform's without its frames, on one line.
+pub fn flat(text: &str) -> String {
+    text.replace(['│', '╷', '╵'], " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// How a program ended and what it said.
 #[derive(Debug)]
 pub struct Ended {
@@ -36,8 +41,6 @@ impl Ended {
     #[track_caller]
     pub fn refused(self, words: &str) -> Self {
         assert!(!self.well, "it was not refused:\n{}", self.all());
-        let flat =
-            |text: &str| text.replace(['│', '╷', '╵'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat(&self.all()).contains(&flat(words)), "\"{words}\" was not said:\n{}", self.all());
         self
     }

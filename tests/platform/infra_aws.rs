@@ -1,6 +1,8 @@
 //! infra/aws without an account: names and types against a schema stand-in of the AWS provider, logic with mocks, the state
 //! on an S3 emulator. What AWS itself does with it is not shown here.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::sync::LazyLock;
 use tempfile::TempDir;
 
 use crate::command::{Ended, root, run, tools};
+use crate::modules::folders;
 
 /// What Terraform is started with: the stand-in for AWS, the real providers of Helm and Kubernetes.
 struct Providers {
@@ -49,10 +52,14 @@ fn make_executable(path: &Path) {
 
 fn terraform(folder: &Path, data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("terraform");
+    // Before any other `aws` of the machine that runs the tests.
+    let path =
+        format!("{}:{}", root().join("tests/platform/stand-ins/aws").display(), env::var("PATH").unwrap());
     command
         .current_dir(folder)
         .args(arguments)
         .arg("-no-color")
+        .env("PATH", path)
         .env("TF_CLI_CONFIG_FILE", PROVIDERS.folder.path().join("config"))
         .env("TF_DATA_DIR", data)
         .env("TF_IN_AUTOMATION", "true")
@@ -64,7 +71,7 @@ fn terraform(folder: &Path, data: &Path, arguments: &[&str]) -> Command {
 
 /// Runs Terraform where its modules were fetched.
 #[track_caller]
-fn ended(folder: &Path, arguments: &[&str]) -> Ended {
+pub fn ended(folder: &Path, arguments: &[&str]) -> Ended {
     const INSTALL: &str = "install Terraform 1.11 or newer";
     let data = TempDir::new().unwrap();
     run(&mut terraform(folder, data.path(), &["get"]), INSTALL).passed();
@@ -76,7 +83,7 @@ fn aws(folder: &str) -> PathBuf {
 }
 
 /// A copy of infra, to break something in.
-fn copy() -> TempDir {
+pub fn copy() -> TempDir {
     let copy = TempDir::new().unwrap();
     run(
         Command::new("cp").args(["--recursive", "--dereference"]).arg(root().join("infra")).arg(copy.path()),
@@ -87,50 +94,20 @@ fn copy() -> TempDir {
 }
 
 /// The head of a file of tests (mocks and variables), and its tests by name.
-fn split(tests: &str) -> (&str, Vec<&str>) {
+pub fn split(tests: &str) -> (&str, Vec<&str>) {
     let mut parts = tests.split("\nrun \"");
     (parts.next().unwrap(), parts.collect())
 }
 
-#[track_caller]
-fn valid_and_tested(folder: &str) {
-    ended(&aws(folder), &["validate"]).passed();
-    ended(&aws(folder), &["test"]).passed();
-}
-
 #[test]
-fn the_network_is_as_promised() {
-    valid_and_tested("modules/vpc");
-}
-
-#[test]
-fn the_keys_are_as_promised() {
-    valid_and_tested("modules/kms");
-}
-
-#[test]
-fn the_cluster_is_as_promised() {
-    valid_and_tested("modules/eks");
-}
-
-#[test]
-fn the_registry_is_as_promised() {
-    valid_and_tested("modules/ecr");
-}
-
-#[test]
-fn the_daemon_has_these_rights_and_no_others() {
-    valid_and_tested("modules/daemon-iam");
-}
-
-#[test]
-fn roles_belong_to_one_service_account() {
-    valid_and_tested("modules/workload-role");
-}
-
-#[test]
-fn the_bucket_of_the_states_is_as_promised() {
-    valid_and_tested("bootstrap");
+fn every_module_is_valid_for_the_schema_and_passes_its_tests() {
+    let folders = folders(&aws(""));
+    // The root has a test of its own.
+    for folder in folders.iter().filter(|folder| **folder != aws("")) {
+        ended(folder, &["validate"]).passed();
+        let tests = ended(folder, &["test"]).passed();
+        assert!(tests.stdout.contains(", 0 failed."), "no test ran in {}", folder.display());
+    }
 }
 
 #[test]
@@ -154,47 +131,54 @@ fn a_misspelt_argument_is_refused() {
         .refused("An argument named \"enable_dns_suport\" is not expected here");
 }
 
-/// Runs one test of a folder without the failure that it expects, so that the words can be read.
-#[track_caller]
-fn refused(folder: &str, tests: &str, name: &str, words: &str) {
+#[test]
+fn without_the_aws_cli_nothing_is_made() {
+    // Everything waits for the one that looks for it.
     let copy = copy();
-    let file = copy.path().join("infra/aws").join(folder).join("tests").join(tests);
-    let text = fs::read_to_string(&file).unwrap();
-    let (head, runs) = split(&text);
-    let one = runs.iter().find(|run| run.starts_with(&format!("{name}\""))).expect("no such test");
-    let lines: Vec<_> = one.lines().filter(|line| !line.contains("expect_failures")).collect();
-    fs::write(&file, format!("{head}\nrun \"{}\n", lines.join("\n"))).unwrap();
-    ended(file.ancestors().nth(2).unwrap(), &["test"]).refused(words);
-}
+    let folder = copy.path().join("infra/aws");
+    // Where the state is does not matter here.
+    fs::remove_file(folder.join("backend.tf")).unwrap();
+    let graph = ended(&folder, &["graph"]).passed().stdout;
+    let quoted =
+        |line: &str| -> Vec<String> { line.split('"').skip(1).step_by(2).map(str::to_owned).collect() };
+    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in graph.lines() {
+        match &quoted(line)[..] {
+            [from, to] if line.contains("->") => {
+                _ = needs.entry(from.clone()).or_default().insert(to.clone())
+            }
+            [one, _] if line.contains("[label") => _ = needs.entry(one.clone()).or_default(),
+            _ => {}
+        }
+    }
+    let makes = |one: &&String| !one.contains("data.") && !one.starts_with("terraform_data.");
+    let made: Vec<&String> = needs.keys().filter(makes).collect();
+    assert!(made.len() > 60, "the graph was not read: {graph}");
+    for one in made {
+        let (mut open, mut seen) = (vec![one], BTreeSet::new());
+        while let Some(next) = open.pop() {
+            if seen.insert(next) {
+                open.extend(needs.get(next).into_iter().flatten());
+            }
+        }
+        assert!(seen.contains(&"terraform_data.aws_cli".to_owned()), "{one} may be made without the AWS CLI");
+    }
 
-#[test]
-fn an_overlapping_network_is_refused_with_what_to_do() {
-    refused(
-        "modules/vpc",
-        "vpc.tftest.hcl",
-        "an_overlap_is_refused",
-        "cidr 10.20.0.0/16 overlaps one of reserved_cidrs (office 10.20.128.0/20): choose another range.",
-    );
-}
-
-#[test]
-fn a_region_without_enough_zones_is_refused_with_what_to_do() {
-    refused(
-        "modules/vpc",
-        "vpc.tftest.hcl",
-        "a_region_without_enough_zones_is_refused",
-        "eu-west-1 offers 3 zones, 4 are wanted: choose another region or a smaller zone_count.",
-    );
-}
-
-#[test]
-fn an_unknown_environment_is_refused_with_what_to_do() {
-    refused(
-        "",
-        "root.tftest.hcl",
-        "an_unknown_environment_is_refused",
-        "environment must be dev, staging or production; each has its file in env/.",
-    );
+    // And it refuses: a machine without the program, with one that fails, and with an old one.
+    let script = aws("scripts/require-aws-cli.sh");
+    let bin = TempDir::new().unwrap();
+    let check = || run(Command::new("/bin/bash").arg(&script).env("PATH", bin.path()), "bash is needed");
+    check().refused("infra/aws: aws was not found: install the AWS CLI 2");
+    for (program, words) in [
+        ("echo aws-cli/1.45.11 Python/3.11", "`aws --version` says aws-cli/1.45.11: install the AWS CLI 2"),
+        ("exit 1", "`aws --version` fails: install"),
+    ] {
+        fs::write(bin.path().join("aws"), format!("#!/bin/sh\n{program}\n")).unwrap();
+        make_executable(&bin.path().join("aws"));
+        check().refused(words);
+    }
+    fs::write(bin.path().join("aws"), "#!/bin/sh\necho aws-cli/2.31.5 Python/3.13\n").unwrap();
+    check().passed();
 }
 
 #[test]

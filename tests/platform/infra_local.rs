@@ -11,17 +11,20 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use crate::command::{root, run, tools};
-use site::Site;
+use serde_json::{Value, json};
 
-const MODULES: [&str; 6] = [
-    "modules/cert-manager",
-    "modules/istio",
-    "modules/rancher",
-    "modules/flux",
-    "modules/daemon",
-    "local/modules/cluster",
-];
+use crate::command::{root, run, tools};
+use crate::manifests::{self, word};
+use crate::modules::folders;
+use site::Site;
+pub use site::on_path;
+
+/// The modules that are shared and those of infra/local, from infra.
+fn modules() -> Vec<String> {
+    let infra = root().join("infra");
+    let found = ["modules", "local/modules"].map(|top| folders(&infra.join(top))).concat();
+    found.iter().map(|folder| folder.strip_prefix(&infra).unwrap().display().to_string()).collect()
+}
 
 #[test]
 fn terraform_is_formatted() {
@@ -31,7 +34,9 @@ fn terraform_is_formatted() {
 
 #[test]
 fn every_module_is_valid_for_the_real_providers_and_passes_its_tests() {
-    for folder in MODULES {
+    let modules = modules();
+    assert!(modules.len() >= 6, "modules were not found: {modules:?}");
+    for folder in &modules {
         let site = Site::new();
         println!(
             "{folder}: providers are real, built here; answers of clusters are mocked; k3d, kubectl and docker are stand-ins"
@@ -106,6 +111,44 @@ fn the_whole_of_it_is_applied_twice_and_the_cluster_is_made_once() {
     assert_eq!(site.called("k3d cluster create"), 1, "{:?}", site.calls());
     assert_eq!(site.called("k3d cluster delete"), 1, "{:?}", site.calls());
     assert!(site.clusters().is_empty());
+}
+
+#[test]
+fn the_cluster_has_the_nodes_the_ports_and_the_one_registry_that_are_documented() {
+    let made = |variables: &[&str]| -> Value {
+        let site = Site::new();
+        site.alone(&["apply", "-auto-approve"], variables).passed();
+        manifests::parse(&fs::read_to_string(site.path("recorded/config.yaml")).unwrap()).remove(0)
+    };
+    let ports = |config: &Value| -> Vec<String> {
+        let ports = manifests::items(&config["ports"]);
+        assert!(ports.iter().all(|port| port["nodeFilters"] == json!(["loadbalancer"])), "{config}");
+        ports.iter().map(|port| word(&port["port"]).to_owned()).collect()
+    };
+
+    let usual = made(&[]);
+    assert_eq!((usual["servers"].as_u64(), usual["agents"].as_u64()), (Some(1), Some(2)));
+    assert_eq!(ports(&usual), ["127.0.0.1:8080:80", "127.0.0.1:8443:443"]);
+    assert_eq!(usual["kubeAPI"]["hostIP"], "127.0.0.1");
+    let registry = json!({"create": {"name": "k3d-registry", "host": "127.0.0.1", "hostPort": "5000"}});
+    assert_eq!(usual["registries"], registry, "nodes and this machine reach it by one port");
+    let arguments = json!([{"arg": "--disable=traefik", "nodeFilters": ["server:*"]}]);
+    assert_eq!(usual["options"]["k3s"]["extraArgs"], arguments, "Traefik would hold ports 80 and 443");
+    let kubeconfig = json!({"updateDefaultKubeconfig": false, "switchCurrentContext": false});
+    assert_eq!(usual["options"]["kubeconfig"], kubeconfig);
+
+    let other = made(&[
+        "-var=servers=3",
+        "-var=agents=0",
+        "-var=bind_address=192.0.2.1",
+        "-var=http_port=8081",
+        "-var=https_port=8444",
+        "-var=k3s_image=rancher/k3s:v1.35.4-k3s1",
+    ]);
+    assert_eq!((other["servers"].as_u64(), other["agents"].as_u64()), (Some(3), Some(0)));
+    assert_eq!(ports(&other), ["192.0.2.1:8081:80", "192.0.2.1:8444:443"]);
+    assert_eq!(other["image"], "rancher/k3s:v1.35.4-k3s1");
+    assert_eq!(other["registries"], registry, "the registry stays on the loopback interface");
 }
 
 #[test]

@@ -21,4 +21,6 @@ mod infra_aws_state;
 mod infra_local;
 mod manifests;
 mod modules;
+mod pages;
 mod scanners;
+mod validations;

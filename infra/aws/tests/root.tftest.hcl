@@ -91,6 +91,36 @@ run "the_daemon_by_switch_with_its_role" {
   }
 }
 
+run "a_git_server_at_a_port_of_its_own_is_reached" {
+  command = plan
+  variables {
+    git_url = "https://git.example.org:8443/team/gitops.git"
+  }
+  assert {
+    condition     = local.git_port == 8443
+    error_message = "the daemon and Flux must reach it: ${local.git_port}"
+  }
+}
+
+run "repositories_of_another_environment_are_shared" {
+  variables {
+    create_repositories  = false
+    mutable_tag_patterns = ["sha256-*"]
+  }
+  override_data {
+    target = module.ecr.data.aws_ecr_repositories.all
+    values = { names = ["test-app", "graphwiki", "promoted"] }
+  }
+  override_data {
+    target = module.ecr.data.aws_ecr_repository.present
+    values = { arn = "arn:aws:ecr:eu-west-1:111122223333:repository/shared", repository_url = "shared", tags = { repositories-of = "promote-staging" } }
+  }
+  assert {
+    condition     = length(output.repository_urls) == 3 && !contains(keys(module.kms.key_arns), "registry")
+    error_message = "what is shared is made again: ${join(", ", keys(output.repository_urls))}"
+  }
+}
+
 run "web_identity_in_place_of_pod_identity" {
   variables {
     irsa = true
@@ -115,68 +145,23 @@ run "without_the_platform_the_load_balancer_goes_first" {
   }
 }
 
-run "an_unknown_environment_is_refused" {
+run "what_is_no_name_no_place_and_no_network_is_refused" {
   command = plan
   variables {
-    environment = "test"
-  }
-  expect_failures = [var.environment]
-}
-
-run "a_name_that_is_too_long_is_refused" {
-  command = plan
-  variables {
-    name = "a-name-that-is-too-long"
-  }
-  expect_failures = [var.name]
-}
-
-run "what_is_no_region_is_refused" {
-  command = plan
-  variables {
-    region = "Ireland"
-  }
-  expect_failures = [var.region]
-}
-
-run "what_is_no_account_is_refused" {
-  command = plan
-  variables {
-    account_id = "me"
-  }
-  expect_failures = [var.account_id]
-}
-
-run "a_small_network_is_refused" {
-  command = plan
-  variables {
-    vpc_cidr = "10.20.0.0/24"
-  }
-  expect_failures = [var.vpc_cidr]
-}
-
-run "an_unknown_kind_of_nat_is_refused" {
-  command = plan
-  variables {
-    nat = "instance"
-  }
-  expect_failures = [var.nat]
-}
-
-run "one_zone_is_refused" {
-  command = plan
-  variables {
-    zone_count = 1
-  }
-  expect_failures = [var.zone_count]
-}
-
-run "a_version_outside_is_refused" {
-  command = plan
-  variables {
+    environment        = "test"
+    name               = "a-name-that-is-too-long"
+    region             = "Ireland"
+    account_id         = "me"
+    vpc_cidr           = "10.20.0.0/24"
+    service_cidr       = "services"
+    nat                = "instance"
+    zone_count         = 1
     kubernetes_version = "1.36"
   }
-  expect_failures = [var.kubernetes_version]
+  expect_failures = [
+    var.environment, var.name, var.region, var.account_id, var.vpc_cidr, var.service_cidr, var.nat, var.zone_count,
+    var.kubernetes_version,
+  ]
 }
 
 run "a_proxy_of_another_version_is_refused" {
@@ -197,23 +182,34 @@ run "who_is_no_administrator_is_refused" {
   expect_failures = [terraform_data.rights]
 }
 
-run "a_platform_without_domain_zone_mail_and_repository_is_refused" {
+run "a_platform_without_domain_zone_mail_repository_and_password_is_refused" {
   command = plan
   variables {
-    domain         = null
-    hosted_zone_id = null
-    acme_email     = null
-    git_url        = null
+    domain                     = null
+    hosted_zone_id             = null
+    acme_email                 = null
+    git_url                    = null
+    rancher_bootstrap_password = null
   }
-  expect_failures = [var.domain, var.hosted_zone_id, var.acme_email, var.git_url]
+  expect_failures = [var.domain, var.hosted_zone_id, var.acme_email, var.git_url, var.rancher_bootstrap_password]
 }
 
-run "a_token_in_the_address_is_refused" {
+run "secrets_in_addresses_and_numbers_out_of_range_are_refused" {
   command = plan
   variables {
-    git_url = "https://user:token@git.example.org/team/gitops.git"
+    git_url                    = "https://user:token@git.example.org/team/gitops.git"
+    rancher_bootstrap_password = "short"
+    git_branch                 = "a branch"
+    git_authentication         = "token"
+    secrets_revision           = 0
+    log_retention_days         = 10
+    untagged_days              = 0
+    rancher_replicas           = 9
   }
-  expect_failures = [var.git_url]
+  expect_failures = [
+    var.git_url, var.rancher_bootstrap_password, var.git_branch, var.git_authentication, var.secrets_revision,
+    var.log_retention_days, var.untagged_days, var.rancher_replicas,
+  ]
 }
 
 run "a_daemon_that_cannot_push_is_refused" {
@@ -222,41 +218,4 @@ run "a_daemon_that_cannot_push_is_refused" {
     enable_daemon = true
   }
   expect_failures = [var.git_authentication]
-}
-
-run "rancher_without_a_password_is_refused" {
-  command = plan
-  variables {
-    rancher_bootstrap_password = null
-  }
-  expect_failures = [var.rancher_bootstrap_password]
-}
-
-run "a_short_password_is_refused" {
-  command = plan
-  variables {
-    rancher_bootstrap_password = "short"
-  }
-  expect_failures = [var.rancher_bootstrap_password]
-}
-
-run "numbers_and_names_out_of_range_are_refused" {
-  command = plan
-  variables {
-    git_branch         = "a branch"
-    git_authentication = "token"
-    secrets_revision   = 0
-    log_retention_days = 10
-    untagged_days      = 0
-    rancher_replicas   = 9
-  }
-  expect_failures = [var.git_branch, var.git_authentication, var.secrets_revision, var.log_retention_days, var.untagged_days, var.rancher_replicas]
-}
-
-run "what_is_no_service_range_is_refused" {
-  command = plan
-  variables {
-    service_cidr = "services"
-  }
-  expect_failures = [var.service_cidr]
 }

@@ -3,13 +3,16 @@
 # Browsers and curl resolve names below .localhost by themselves; most other programs ask the system.
 set -euo pipefail
 
+# Another in tests.
+: "${HOSTS:=/etc/hosts}"
+
 names=(test.localhost wiki.localhost rancher.localhost)
 missing=()
 for name in "${names[@]}"; do
   if command -v getent >/dev/null; then
     getent hosts "$name" >/dev/null || missing+=("$name")
   else
-    grep -qE "^[^#]*[[:space:]]$name([[:space:]]|\$)" /etc/hosts || missing+=("$name")
+    grep -qE "^[^#]*[[:space:]]$name([[:space:]]|\$)" "$HOSTS" || missing+=("$name")
   fi
 done
 

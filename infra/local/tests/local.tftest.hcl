@@ -24,6 +24,43 @@ run "one_apply" {
     condition     = length(module.daemon) == 0
     error_message = "the daemon's image is in no registry yet"
   }
+  assert {
+    condition     = local.git_port == 443
+    error_message = "https is at 443"
+  }
+}
+
+run "a_git_server_at_a_port_of_its_own" {
+  command = plan
+
+  variables {
+    git_url = "ssh://git@git.example:7999/team/gitops.git"
+  }
+  assert {
+    condition     = local.git_port == 7999
+    error_message = "the daemon's NetworkPolicy must let it through: ${local.git_port}"
+  }
+}
+
+run "git_by_ssh" {
+  command = plan
+
+  variables {
+    git_url = "ssh://git@git.example/team/gitops.git"
+  }
+  assert {
+    condition     = local.git_port == 22
+    error_message = "ssh is at 22"
+  }
+}
+
+run "a_token_in_the_address_is_refused" {
+  command = plan
+
+  variables {
+    git_url = "https://user:token@git.example/team/gitops.git"
+  }
+  expect_failures = [var.git_url]
 }
 
 # What Rust's side of the test counts: the cluster is not made again.
@@ -90,6 +127,15 @@ run "one_port_for_two_purposes_is_refused" {
 
   variables {
     https_port = 8080
+  }
+  expect_failures = [var.https_port]
+}
+
+run "a_port_out_of_range_is_refused" {
+  command = plan
+
+  variables {
+    https_port = 70000
   }
   expect_failures = [var.https_port]
 }

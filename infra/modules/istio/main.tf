@@ -1,7 +1,11 @@
 locals {
+  # istiod turns Ignore, the charts' own word, into Fail once it answers, and every upgrade would turn it back: so Fail is what is
+  # said from the start. Until istiod answers, objects of Istio's kinds are refused; what makes them waits for this module.
+  validation = { validationFailurePolicy = "Fail" }
   repository = "https://istio-release.storage.googleapis.com/charts"
   # Each setting stands once in its chart's own words: the gateway's nest what istiod's have flat.
   istiod = {
+    base             = local.validation
     autoscaleEnabled = var.autoscale
     autoscaleMin     = var.replicas
     autoscaleMax     = 5
@@ -42,7 +46,7 @@ resource "helm_release" "base" {
   values = [yamlencode({
     defaultRevision = "default"
     # As templates, so that an upgrade of Istio upgrades the definitions, which Helm does not do for a crds folder.
-    base = { enableCRDTemplates = true }
+    base = merge(local.validation, { enableCRDTemplates = true })
   })]
 }
 

@@ -102,24 +102,37 @@ fn encrypted_files_can_be_read_where_apps_are() {
     }
 }
 
-/// The names in `${…}` of everything that a step renders.
-fn variables(step: &Value) -> BTreeSet<String> {
+/// The names in `${…}` of everything that a step renders, and whether each has a default.
+fn variables(step: &Value) -> BTreeSet<(String, bool)> {
     let text = serde_json::to_string(&built(&path(step))).unwrap();
     let parts = text.split("${").skip(1).filter_map(|rest| rest.split_once('}'));
-    parts.map(|(name, _)| name.to_owned()).collect()
+    parts
+        .map(|(inner, _)| {
+            let (name, default) =
+                inner.split_once(":=").map_or((inner, None), |(name, own)| (name, Some(own)));
+            (name.to_owned(), default.is_some())
+        })
+        .collect()
 }
 
 #[test]
 fn only_documented_variables_are_used_and_only_where_they_are_defined() {
-    for step in steps("local") {
-        assert_eq!(variables(&step), BTreeSet::new(), "local needs no ConfigMap");
-    }
     let readme = std::fs::read_to_string(root().join("deploy/README.md")).unwrap();
+    for (variable, _) in CLUSTERS.iter().flat_map(|cluster| steps(cluster)).flat_map(|step| variables(&step))
+    {
+        assert!(readme.contains(&format!("`{variable}`")), "deploy/README.md does not name {variable}");
+    }
+    for step in steps("local") {
+        let used = variables(&step);
+        assert!(used.iter().all(|(_, default)| *default), "local needs no ConfigMap: {used:?}");
+        let always = step["spec"]["postBuild"]["substituteStrategy"] == "Always";
+        assert!(
+            used.is_empty() || always,
+            "without a ConfigMap, the defaults of {used:?} stay as they are written"
+        );
+    }
     for step in steps("aws") {
         let used = variables(&step);
-        for variable in &used {
-            assert!(readme.contains(&format!("`{variable}`")), "deploy/README.md does not name {variable}");
-        }
         let from = &step["spec"]["postBuild"]["substituteFrom"];
         let required = *from == json!([{"kind": "ConfigMap", "name": "cluster-vars"}]);
         assert!(used.is_empty() || required, "{}: {used:?}", name(&step));

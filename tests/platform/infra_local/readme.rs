@@ -5,12 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::site::Site;
-use crate::command::root;
-
-/// The shell blocks of a page, in order.
-fn blocks(page: &str) -> String {
-    page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
-}
+use crate::command::{root, run};
+use crate::pages::blocks;
 
 fn page() -> String {
     fs::read_to_string(root().join("infra/local/README.md")).unwrap()
@@ -30,7 +26,7 @@ fn its_commands_lead_from_nothing_to_the_app_and_back() {
     fs::create_dir_all(build.parent().unwrap()).unwrap();
     fs::copy(root().join("tests/platform/stand-ins/recorded"), &build).unwrap();
 
-    fs::write(site.path("page.sh"), format!("set -eux\n{}", blocks(&page()))).unwrap();
+    fs::write(site.path("page.sh"), format!("set -eux\n{}", blocks(&page(), "sh").concat())).unwrap();
     let ended = site.run(Path::new("bash"), "home", &["../page.sh"]).passed();
     println!("{}", ended.all());
 
@@ -68,6 +64,21 @@ fn names_that_are_missing_are_told_with_the_line_to_add() {
     answers("test.localhost")
         .refused("add this line to /etc/hosts: 127.0.0.1 wiki.localhost rancher.localhost");
     answers("*").passed();
+}
+
+#[test]
+fn without_getent_the_names_are_looked_up_in_the_hosts_file() {
+    let site = Site::new().without("getent");
+    let hosts = site.path("hosts");
+    let check = |content: &str| {
+        fs::write(&hosts, content).unwrap();
+        let mut command =
+            site.command(Path::new("bash"), "repository/infra/local", &["scripts/check-hosts.sh"]);
+        run(command.env("HOSTS", &hosts), "bash is needed")
+    };
+    check("127.0.0.1 localhost test.localhost\n# 127.0.0.1 wiki.localhost\n127.0.0.1 my-rancher.localhost\n")
+        .refused("add this line to /etc/hosts: 127.0.0.1 wiki.localhost rancher.localhost");
+    check("127.0.0.1 test.localhost wiki.localhost rancher.localhost\n").passed();
 }
 
 #[test]

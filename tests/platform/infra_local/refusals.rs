@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use super::site::Site;
+use super::site::{Site, on_path};
 use crate::command::{root, run};
 
 /// Applies, sees it refused with these words, and that k3d was told to change nothing.
@@ -166,6 +169,54 @@ fn a_creation_that_fails_leaves_nothing() {
         assert!(site.clusters().is_empty(), "{cause}");
         assert!(!site.path("repository/infra/local/modules/cluster/.local/kubeconfig").exists(), "{cause}");
     }
+}
+
+/// Waits until something is so, for at most half a minute.
+#[track_caller]
+fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends a signal to a process, or with a minus before it to its group.
+fn signal(name: &str, process: &str) {
+    run(Command::new("kill").args(["-s", name, "--", process]), "kill is needed").passed();
+}
+
+#[test]
+fn a_creation_that_is_interrupted_leaves_nothing() {
+    let config = "metadata:\n  name: promote\n# promoted.owner=us\n";
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let site = Site::new().with("STAND_IN_K3D_HANGS", "yes");
+        let kubeconfig = site.path("kubeconfig");
+        let mut create = site.command(Path::new("bash"), "repository/infra/local", &["scripts/create.sh"]);
+        create.env("CLUSTER", "promote").env("CLUSTER_KUBECONFIG", &kubeconfig).env("OWNER", "us");
+        create.env("CONFIG", config).env("PORTS", "127.0.0.1:8080").env("WAIT", "60s");
+        let mut create = create.spawn().unwrap();
+        until("the creation", || site.clusters() == ["promote"]);
+        // For the script alone: it must not wait for k3d to end.
+        signal(name, &create.id().to_string());
+        assert_eq!(create.wait().unwrap().code(), Some(code), "{name}");
+        assert!(site.clusters().is_empty() && !kubeconfig.exists(), "{name}: {:?}", site.calls());
+    }
+}
+
+#[test]
+fn an_apply_that_is_interrupted_leaves_nothing_and_the_next_one_works() {
+    let site = Site::new().with("STAND_IN_K3D_HANGS", "yes");
+    let arguments =
+        ["apply", "-auto-approve", "-input=false", "-no-color", "-var=kubeconfig=.local/kubeconfig"];
+    let mut apply = site.command(&on_path("terraform"), "repository/infra/local/modules/cluster", &arguments);
+    let mut apply = apply.process_group(0).spawn().unwrap();
+    until("the creation", || site.clusters() == ["promote"]);
+    // As a terminal does on Ctrl-C.
+    signal("INT", &format!("-{}", apply.id()));
+    assert!(!apply.wait().unwrap().success());
+    until("the removal", || site.clusters().is_empty());
+    site.with("STAND_IN_K3D_HANGS", "").alone(&["apply", "-auto-approve"], &[]).passed();
 }
 
 #[test]

@@ -12,10 +12,10 @@ use crate::command::{Ended, root, run, tools};
 const TERRAFORM: &str = "install Terraform 1.11 or newer (developer.hashicorp.com/terraform/install)";
 
 /// What scripts may find beside the stand-ins; nothing else is on the `PATH`.
-const PROGRAMS: [&str; 26] = [
+const PROGRAMS: [&str; 27] = [
     "bash", "basename", "cat", "chmod", "cp", "cut", "dirname", "env", "getent", "grep", "head", "ln",
-    "mkdir", "mktemp", "mv", "openssl", "paste", "printf", "rm", "rmdir", "sed", "sh", "sort", "touch",
-    "true", "uname",
+    "mkdir", "mktemp", "mv", "openssl", "paste", "printf", "rm", "rmdir", "sed", "sh", "sleep", "sort",
+    "touch", "true", "uname",
 ];
 
 pub struct Site {
@@ -64,9 +64,8 @@ impl Site {
         self
     }
 
-    /// Runs a program here, with nothing of the environment that the tests run in.
-    #[track_caller]
-    pub fn run(&self, program: &Path, folder: &str, arguments: &[&str]) -> Ended {
+    /// A program as it is started here, with nothing of the environment that the tests run in.
+    pub fn command(&self, program: &Path, folder: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.path(folder)).env_clear();
         command.env("PATH", self.path("bin")).env("HOME", self.path("home"));
@@ -75,7 +74,13 @@ impl Site {
         command.env("TF_CLI_CONFIG_FILE", self.path("terraform.rc")).env("CHECKPOINT_DISABLE", "1");
         command.env("REAL_TERRAFORM", on_path("terraform")).env("TF_IN_AUTOMATION", "1");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        run(&mut command, TERRAFORM)
+        command
+    }
+
+    /// Runs a program here to its end.
+    #[track_caller]
+    pub fn run(&self, program: &Path, folder: &str, arguments: &[&str]) -> Ended {
+        run(&mut self.command(program, folder, arguments), TERRAFORM)
     }
 
     /// Runs Terraform in a folder of the copy.
@@ -152,7 +157,7 @@ fn real_providers(folder: &Path) -> String {
 
 /// Where a program is.
 #[track_caller]
-fn on_path(program: &str) -> PathBuf {
+pub fn on_path(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .map(|folder| folder.join(program))

@@ -5,12 +5,12 @@ output "registry" {
 
 output "repository_arns" {
   description = "ARNs of the repositories, by name."
-  value       = { for name, repository in aws_ecr_repository.this : name => repository.arn }
+  value       = { for name, repository in local.repositories : name => repository.arn }
 }
 
 output "repository_urls" {
   description = "Full names of the repositories, by name."
-  value       = { for name, repository in aws_ecr_repository.this : name => repository.repository_url }
+  value       = { for name, repository in local.repositories : name => repository.repository_url }
 }
 
 output "lifecycle_policy" {

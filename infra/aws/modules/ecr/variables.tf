@@ -13,13 +13,30 @@ variable "repositories" {
   }
 }
 
-variable "kms_key_arn" {
-  description = "The key that encrypts images."
+variable "create" {
+  description = "Whether the repositories are made here. Off where another environment of the same account and region made them: they are only looked up, with all that belongs to them."
+  type        = bool
+  default     = true
+}
+
+variable "owner" {
+  description = "Name of the environment that makes them, as in their tag `repositories-of`: repositories of another owner are refused and not taken over."
   type        = string
 
   validation {
-    condition     = can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_arn))
-    error_message = "kms_key_arn must be the ARN of a KMS key."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,38}[a-z0-9]$", var.owner))
+    error_message = "owner must be 3 to 40 lower-case letters, digits and dashes, must begin with a letter and must not end with a dash."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "The key that encrypts images; null where nothing is made."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.kms_key_arn == null ? !var.create : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_arn))
+    error_message = "kms_key_arn must be the ARN of a KMS key, arn:aws:kms:…; null only where create = false."
   }
 }
 

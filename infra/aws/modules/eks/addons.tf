@@ -1,5 +1,5 @@
 # Nodes are ready only with a network, a proxy and, for the network's own rights, the Pod Identity agent: these come before the nodes. CoreDNS, the
-# disk driver and metrics-server (for autoscalers) are Deployments that wait for nodes: before them, their creation would time out as degraded.
+# disk driver and metrics-server (by which Deployments are scaled) are Deployments that wait for nodes: before them, their creation would time out as degraded.
 
 locals {
   before_nodes = toset(["vpc-cni", "kube-proxy", "eks-pod-identity-agent"])

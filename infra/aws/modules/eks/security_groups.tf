@@ -12,13 +12,13 @@ locals {
     istiod-webhook                   = 15017
     istiod-discovery                 = 15012
   }
-  node_egress = {
+  node_egress = merge({
     https   = { protocol = "tcp", port = 443 }
     ssh-git = { protocol = "tcp", port = 22 }
     dns-udp = { protocol = "udp", port = 53 }
     dns-tcp = { protocol = "tcp", port = 53 }
     ntp     = { protocol = "udp", port = 123 }
-  }
+  }, { for port in var.node_egress_ports : "tcp-${port}" => { protocol = "tcp", port = port } })
 }
 
 resource "aws_security_group" "cluster" {

@@ -150,7 +150,7 @@ variable "addon_versions" {
 }
 
 variable "node_groups" {
-  description = "Groups of nodes by name. The size that is wanted is given at creation only; later the autoscaler or a person changes it. A taint's effect is NO_SCHEDULE, NO_EXECUTE or PREFER_NO_SCHEDULE."
+  description = "Groups of nodes by name. The size that is wanted is given at creation only; later a person changes it, or an autoscaler, which is not installed here. A taint's effect is NO_SCHEDULE, NO_EXECUTE or PREFER_NO_SCHEDULE."
   type = map(object({
     instance_types = list(string)
     capacity_type  = optional(string, "ON_DEMAND")
@@ -190,6 +190,17 @@ variable "node_groups" {
   validation {
     condition     = alltrue(flatten([for group in values(var.node_groups) : [for taint in values(group.taints) : contains(["NO_SCHEDULE", "NO_EXECUTE", "PREFER_NO_SCHEDULE"], taint.effect)]]))
     error_message = "A taint's effect must be NO_SCHEDULE, NO_EXECUTE or PREFER_NO_SCHEDULE."
+  }
+}
+
+variable "node_egress_ports" {
+  description = "Further TCP ports to which nodes and pods may connect anywhere, such as that of a Git server; 443, 22 and 53 are always open."
+  type        = set(number)
+  default     = []
+
+  validation {
+    condition     = alltrue([for port in var.node_egress_ports : port >= 1 && port <= 65535 && floor(port) == port && !contains([22, 53, 443], port)])
+    error_message = "node_egress_ports must be whole numbers from 1 to 65535 other than 22, 53 and 443, which are open anyway."
   }
 }
 

@@ -36,7 +36,9 @@ resource "terraform_data" "cluster" {
   }
 
   provisioner "local-exec" {
-    command     = "\"$SCRIPTS/create.sh\""
+    # Not as its last word, or the shell would become the script: on Ctrl-C Terraform kills what it started, at once, and
+    # the script needs some seconds to take back what it made.
+    command     = "\"$SCRIPTS/create.sh\"; exit $?"
     interpreter = ["bash", "-c"]
     environment = {
       SCRIPTS            = self.input.scripts

@@ -110,3 +110,33 @@ run "no_credentials_are_refused" {
   }
   expect_failures = [var.git_authentication]
 }
+
+run "an_identity_without_known_hosts_is_refused" {
+  command = plan
+
+  variables {
+    git_authentication = "ssh"
+    git_credentials    = { identity = "canary-identity" }
+  }
+  expect_failures = [var.git_credentials]
+}
+
+run "an_unknown_login_is_refused" {
+  command = plan
+
+  variables {
+    git_authentication = "token"
+  }
+  expect_failures = [var.git_authentication]
+}
+
+run "what_is_no_secrets_name_is_refused" {
+  command = plan
+
+  variables {
+    git_authentication = "none"
+    git_credentials    = {}
+    git_secret         = "The Secret"
+  }
+  expect_failures = [var.git_secret]
+}

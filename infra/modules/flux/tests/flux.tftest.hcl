@@ -112,3 +112,12 @@ run "authentication_must_fit_the_address" {
   }
   expect_failures = [var.git_authentication]
 }
+
+run "an_unknown_login_is_refused" {
+  command = plan
+
+  variables {
+    git_authentication = "token"
+  }
+  expect_failures = [var.git_authentication]
+}

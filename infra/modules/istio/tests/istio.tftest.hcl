@@ -15,6 +15,17 @@ run "one_version_for_all_three_charts" {
   }
 }
 
+run "istiod_has_nothing_to_flip" {
+  assert {
+    condition     = yamldecode(helm_release.base.values[0]).base.validationFailurePolicy == "Fail" && yamldecode(helm_release.istiod.values[0]).base.validationFailurePolicy == "Fail"
+    error_message = "istiod sets its webhooks to Fail, and an upgrade must not set them back"
+  }
+  assert {
+    condition     = yamldecode(helm_release.base.values[0]).base.enableCRDTemplates
+    error_message = "an upgrade of Istio must upgrade its definitions"
+  }
+}
+
 run "sized_for_a_laptop" {
   assert {
     condition     = local.istiod.resources.requests.memory == "256Mi" && local.istiod.autoscaleEnabled == false && local.istiod.replicaCount == 1

@@ -12,6 +12,7 @@ mock_provider "aws" {
 
 variables {
   repositories = ["test-app", "team/wiki"]
+  owner        = "promote-dev"
   kms_key_arn  = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd"
 }
 
@@ -28,6 +29,105 @@ run "tags_are_fixed_and_images_scanned_and_encrypted" {
     condition     = output.pull_through_policy == null
     error_message = "without caches nodes need no further right"
   }
+}
+
+run "what_this_environment_made_stays_its_own" {
+  command = plan
+  override_data {
+    target = data.aws_ecr_repositories.all
+    values = { names = ["test-app", "of-others"] }
+  }
+  override_data {
+    target = data.aws_ecr_repository.present
+    values = { tags = { repositories-of = "promote-dev" } }
+  }
+  assert {
+    condition     = keys(aws_ecr_repository.this) == ["team/wiki", "test-app"] && aws_ecr_repository.this["test-app"].tags["repositories-of"] == "promote-dev"
+    error_message = "the repositories are no longer in the plan"
+  }
+}
+
+run "a_repository_of_another_environment_is_refused" {
+  command = plan
+  override_data {
+    target = data.aws_ecr_repositories.all
+    values = { names = ["test-app"] }
+  }
+  override_data {
+    target = data.aws_ecr_repository.present
+    values = { tags = { repositories-of = "promote-staging" } }
+  }
+  expect_failures = [data.aws_ecr_repository.present]
+}
+
+run "a_repository_that_somebody_made_by_hand_is_refused" {
+  command = plan
+  override_data {
+    target = data.aws_ecr_repositories.all
+    values = { names = ["test-app"] }
+  }
+  override_data {
+    target = data.aws_ecr_repository.present
+    values = { tags = {} }
+  }
+  expect_failures = [data.aws_ecr_repository.present]
+}
+
+run "repositories_of_another_environment_are_shared_when_asked_for" {
+  variables {
+    create       = false
+    kms_key_arn  = null
+    pull_through = { quay = { upstream = "quay.io" } }
+  }
+  override_data {
+    target = data.aws_ecr_repositories.all
+    values = { names = ["test-app", "team/wiki", "of-others"] }
+  }
+  override_data {
+    target = data.aws_ecr_repository.present
+    values = { arn = "arn:aws:ecr:eu-west-1:111122223333:repository/shared", repository_url = "shared", tags = { repositories-of = "promote-staging" } }
+  }
+  assert {
+    condition     = length(aws_ecr_repository.this) == 0 && length(aws_ecr_lifecycle_policy.this) == 0 && length(aws_ecr_pull_through_cache_rule.this) == 0
+    error_message = "what is shared must be changed by its owner alone"
+  }
+  assert {
+    condition     = output.repository_arns == { test-app = "arn:aws:ecr:eu-west-1:111122223333:repository/shared", "team/wiki" = "arn:aws:ecr:eu-west-1:111122223333:repository/shared" }
+    error_message = "the repositories are not looked up"
+  }
+  assert {
+    condition     = output.pull_through_policy != null
+    error_message = "nodes need the right to use the shared caches"
+  }
+}
+
+run "a_shared_repository_that_is_not_there_is_refused" {
+  command = plan
+  variables {
+    create      = false
+    kms_key_arn = null
+  }
+  override_data {
+    target = data.aws_ecr_repositories.all
+    values = { names = ["test-app"] }
+  }
+  expect_failures = [data.aws_ecr_repositories.all]
+}
+
+run "an_owner_that_is_no_name_is_refused" {
+  command = plan
+  variables {
+    owner = "Promote Dev"
+  }
+  expect_failures = [var.owner]
+}
+
+run "images_without_a_key_are_refused" {
+  command = plan
+  variables {
+    kms_key_arn = null
+  }
+  expect_failures = [var.kms_key_arn]
 }
 
 run "versions_and_builds_are_protected_before_anything_is_deleted" {

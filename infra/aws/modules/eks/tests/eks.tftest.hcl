@@ -86,6 +86,24 @@ run "the_control_plane_reaches_webhooks" {
   }
 }
 
+run "nodes_open_no_port_but_the_named_ones" {
+  variables {
+    node_egress_ports = [7999]
+  }
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_egress_rule.node : "${rule.ip_protocol} ${rule.from_port}"]) == toset(["tcp 22", "tcp 443", "tcp 53", "tcp 7999", "udp 123", "udp 53"])
+    error_message = "nodes may connect to ${join(", ", [for rule in aws_vpc_security_group_egress_rule.node : rule.from_port])}"
+  }
+}
+
+run "a_port_that_is_none_is_refused" {
+  command = plan
+  variables {
+    node_egress_ports = [70000]
+  }
+  expect_failures = [var.node_egress_ports]
+}
+
 run "pods_cannot_reach_the_nodes_credentials" {
   assert {
     condition     = alltrue([for template in aws_launch_template.node : template.metadata_options[0].http_tokens == "required" && template.metadata_options[0].http_put_response_hop_limit == 1])
