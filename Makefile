@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo announce test bed platform image test-app compare-policies lint bench clean tools
+.PHONY: help demo announce test bed platform image test-app compare-policies lint bench clean tools needs
 # `announce` speaks before anything is built.
 .NOTPARALLEL:
 
@@ -33,7 +33,7 @@ announce:
 	  echo "demo: promoted and promote are built first: 5 to 10 minutes on two cores, once."; fi
 	@echo "demo: the demo itself takes one to two minutes, and leaves nothing behind."
 
-test: bed platform ## Runs every test on the same real parts, and says how long it took
+test: needs bed platform ## Runs every test on the same real parts, and says how long it took
 	@SECONDS=0; \
 	cargo build --locked --bins --example bed --example demo; \
 	cargo test --locked --lib; \
@@ -49,7 +49,7 @@ test: bed platform ## Runs every test on the same real parts, and says how long 
 bed: tools ## Builds the parts of the test bed (the first time: 15 to 20 minutes on two cores)
 	@tests/testbed/build.sh >/dev/null
 
-platform: tools ## Builds the tools that check clusters, chart and image (the first time: some 15 minutes)
+platform: needs tools ## Builds the tools that check clusters, chart and image (the first time: some 15 minutes)
 	@tests/platform/build.sh >/dev/null
 
 image: tools ## Makes the daemon's image as an OCI layout in target/image-oci, without a container engine; REF=REPO:TAG names it
@@ -76,6 +76,9 @@ bench: bed ## Measures against floors and peers, with optimised builds (the firs
 
 clean: ## Removes what was built, for all clones: cargo's folders, and the parts of the test bed
 	rm -rf "$(cache)"/target-* "$${PROMOTE_CACHE:-$(cache)}"/{bed,tools}
+
+needs:
+	@tests/platform/needs.sh
 
 tools:
 	@tests/testbed/tools.sh

@@ -21,6 +21,7 @@ mod infra_aws_state;
 mod infra_local;
 mod manifests;
 mod modules;
+mod needs;
 mod pages;
 mod scanners;
 mod validations;
