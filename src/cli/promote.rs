@@ -59,7 +59,7 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
     let Plans { go, there } = plans(&snapshot, asked)?;
     show(printer, asked, &go, &there);
     if asked.dry_run {
-        return preview(&context, printer, asked, &go).await;
+        return preview(&context, printer, asked, &go, &remarks(&snapshot, asked)).await;
     }
     if !go.is_empty() {
         confirm(printer, asked, environment)?;
@@ -153,11 +153,23 @@ fn show(printer: &Printer, asked: &args::Promotion, go: &[Promotion], there: &BT
     }
 }
 
+/// What is to be known of the target's setter comments before they are relied on.
+fn remarks(snapshot: &Snapshot, asked: &args::Promotion) -> Vec<String> {
+    let meant = |app: &AppName, environment: &EnvironmentName| {
+        *environment == asked.to && (asked.app.is_empty() || asked.app.contains(app))
+    };
+    let desired = snapshot.desired.iter().filter(|((app, environment), _)| meant(app, environment));
+    desired
+        .flat_map(|((app, _), desired)| desired.remarks.iter().map(move |words| format!("{app}: {words}")))
+        .collect()
+}
+
 async fn preview(
     context: &Context,
     printer: &Printer,
     asked: &args::Promotion,
     go: &[Promotion],
+    remarks: &[String],
 ) -> Result<Exit, Failure> {
     let exit = if go.is_empty() { Exit::Done } else { Exit::Changes };
     let mut patch = String::new();
@@ -168,9 +180,12 @@ async fn preview(
         patch = difference;
         printer.human(&format!("\n{}", patch.trim_end()));
     }
+    for remark in remarks {
+        printer.human(&format!("note: {remark}"));
+    }
     printer.machine(
         "Plan",
-        &json!({"to": asked.to, "moves": moves(go), "patch": patch, "exitCode": exit as u8}),
+        &json!({"to": asked.to, "moves": moves(go), "patch": patch, "remarks": remarks, "exitCode": exit as u8}),
     );
     Ok(exit)
 }

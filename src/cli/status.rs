@@ -106,6 +106,7 @@ fn rows(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, desir
     let mut remarks = Vec::new();
     remarks.extend(desired.problem.clone());
     remarks.extend(desired.record_problem.clone());
+    remarks.extend(desired.remarks.iter().cloned());
     if let Some(hold) = &desired.record.hold {
         let by = hold.by.as_deref().unwrap_or("somebody");
         remarks.push(format!("held by {by}: {}", hold.reason.as_deref().unwrap_or("no reason given")));

@@ -8,8 +8,8 @@ use super::build::build;
 use super::keys::{APP, IMAGE};
 use super::mask::shown;
 use super::problem::Findings;
-use super::read::{NOT_YET, Named, Value};
-use super::{ImagePolicy, PLACEHOLDER, RepositoryName, names, policy};
+use super::read::{Named, Value};
+use super::{ImagePolicy, Markers, PLACEHOLDER, RepositoryName, markers, names, policy};
 
 /// The longest path, in bytes.
 const LONGEST_PATH: usize = 1024;
@@ -17,6 +17,7 @@ const LONGEST_PATH: usize = 1024;
 /// An app whose place among the others has not been checked yet.
 pub(super) struct Draft<'t> {
     pub(super) path: Option<(String, Value<'t>)>,
+    pub(super) markers: Option<Markers>,
     pub(super) images: Vec<ImageDraft<'t>>,
 }
 
@@ -30,24 +31,23 @@ pub(super) struct ImageDraft<'t> {
 
 /// `environments` is how many there are.
 pub(super) fn app<'t>(value: &Value<'t>, environments: usize, findings: &mut Findings) -> Draft<'t> {
-    let Some(fields) = value.fields(&APP, findings) else { return Draft { path: None, images: Vec::new() } };
+    let Some(fields) = value.fields(&APP, findings) else {
+        return Draft { path: None, markers: None, images: Vec::new() };
+    };
     let path =
         fields.required("path", "deploy/apps/NAME/overlays/{environment}", findings).and_then(|value| {
             let path = value.legal(|text| path(text, environments), findings)?;
             Some((path, value))
         });
-    if let Some(markers) = fields.get("markers")
-        && (markers.is_mapping() || markers.boolean(findings) == Some(true))
-    {
-        markers.problem(findings, NOT_YET);
-    }
     let images = fields.required("images", "{NAME: {policy: {semver: {range: \">=1.0.0\"}}}}", findings);
     let entries = images.as_ref().and_then(|images| images.entries(findings));
     if let (Some(images), Some([])) = (&images, entries.as_deref()) {
         images.problem(findings, "has no image; add `NAME: {policy: {semver: {range: \">=1.0.0\"}}}`");
     }
-    let images = entries.unwrap_or_default().into_iter().filter_map(|entry| image(entry, findings)).collect();
-    Draft { path, images }
+    let images: Vec<_> =
+        entries.unwrap_or_default().into_iter().filter_map(|entry| image(entry, findings)).collect();
+    let markers = fields.get("markers").and_then(|value| markers::markers(&value, &images, findings));
+    Draft { path, markers, images }
 }
 
 /// A folder below the repository's root.

@@ -146,5 +146,5 @@ fn apps<'t>(
 fn finished(draft: app::Draft<'_>) -> Option<App> {
     let (path, _) = draft.path?;
     let images = draft.images.into_iter().filter_map(|image| Some((image.name, image.policy?))).collect();
-    Some(App { path, images })
+    Some(App { path, markers: draft.markers, images })
 }

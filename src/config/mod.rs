@@ -10,6 +10,7 @@ mod document;
 pub mod duration;
 mod environment;
 mod keys;
+mod markers;
 mod mask;
 mod names;
 mod nearest;
@@ -30,6 +31,7 @@ use crate::elect::filter::Filter;
 use crate::elect::range::Range;
 use crate::model::{AppName, EnvironmentName, ImageName, ReceiverName, RegistryHost, Repository, Tag};
 
+pub use markers::Markers;
 pub use names::SecretName;
 pub use problem::{Problem, Problems};
 
@@ -245,6 +247,8 @@ pub enum OnFailure {
 pub struct App {
     /// The folder of its `kustomization.yaml`, with [`PLACEHOLDER`] for the environment.
     pub path: String,
+    /// The setter comments of Flux below `path` that are updated too; none where they are left alone.
+    pub markers: Option<Markers>,
     /// Its images by their `images[].name`, at least one.
     pub images: BTreeMap<ImageName, ImagePolicy>,
 }

@@ -2,6 +2,8 @@
 
 mod builds;
 mod hostile;
+mod markers;
+mod policies;
 mod problems;
 mod receivers;
 mod schema;
@@ -59,7 +61,7 @@ environments:
 apps:
   web:
     path: deploy/{environment}/web
-    markers: false
+    markers: {flux-system:site: web}
     images:
       web:
         policy: {semver: {range: "1.x"}}
@@ -256,4 +258,26 @@ fn an_alias_stands_for_the_value_that_it_names() {
 #[test]
 fn a_byte_order_mark_and_windows_line_ends_are_no_problem() {
     parse(&format!("\u{feff}{}", SMALLEST.replace('\n', "\r\n")));
+}
+
+#[test]
+fn a_marker_means_the_image_that_its_policy_is_named_after_unless_promote_yaml_says_otherwise() {
+    let images = "images: {acme/web: {policy: {semver: {range: '*'}}}, proxy: {policy: {semver: {range: '*'}}}}";
+    let markers = |markers: &str| {
+        let app = format!("apps: {{web: {{path: web, markers: {markers}, {images}}}}}\n");
+        let config = parse(&format!("version: 1\nenvironments: {{local: {{registry: 'a:1'}}}}\n{app}"));
+        config.apps[&"web".parse().unwrap()].markers.clone()
+    };
+    assert_eq!(markers("false"), None);
+    let all = markers("true").unwrap();
+    let image = |markers: &Markers, policy: &str| markers.image(policy).map(ToString::to_string);
+    assert_eq!(image(&all, "flux-system:web").as_deref(), Some("acme/web"));
+    assert_eq!(image(&all, "other:proxy").as_deref(), Some("proxy"));
+    assert_eq!(image(&all, "flux-system:acme/web"), None);
+    assert_eq!(image(&all, "web"), None);
+    let named = markers("{flux-system:site: acme/web}").unwrap();
+    assert_eq!(image(&named, "flux-system:site").as_deref(), Some("acme/web"));
+    assert_eq!(image(&named, "other:site"), None, "the namespace counts where it is written");
+    assert_eq!(image(&named, "flux-system:web"), None, "an image that is named has no other name");
+    assert_eq!(image(&named, "flux-system:proxy").as_deref(), Some("proxy"));
 }

@@ -123,8 +123,9 @@ impl World<'_> {
                 continue;
             }
             let place = (app.clone(), environment.clone());
-            let remark = desired.problem.clone().or_else(|| desired.record_problem.clone());
-            let free = remark.is_none() && desired.record.hold.is_none();
+            let broken = desired.problem.as_ref().or(desired.record_problem.as_ref());
+            let free = broken.is_none() && desired.record.hold.is_none();
+            let remark = broken.or(desired.remarks.first()).cloned();
             if settings.after.is_empty() && self.serves(environment) {
                 intentions.remarks.insert(place, remark);
                 if free {

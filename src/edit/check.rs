@@ -57,6 +57,36 @@ pub(super) fn only_changed(
     if expected == after { Ok(()) } else { Err(differs("more or less than the entry's fields changed")) }
 }
 
+/// Whether `after` is `before` with exactly these values, each a string now. A place is the number of the document,
+/// and then at each collection the number of the item or pair.
+pub(super) fn only_these_changed(
+    before: &[Value],
+    after: &[Value],
+    wanted: &[(Vec<usize>, &str)],
+) -> Result<(), EditError> {
+    let differs = |reason: &str| EditError::Unverified { reason: reason.to_owned() };
+    let mut expected = before.to_vec();
+    for (path, value) in wanted {
+        let mut steps = path.iter();
+        let mut at = steps.next().and_then(|&document| expected.get_mut(document));
+        for &step in steps {
+            at = at.and_then(|value| below(value, step));
+        }
+        *at.ok_or_else(|| differs("YAML readers disagree on where the value stands"))? = Value::from(*value);
+    }
+    if expected == after { Ok(()) } else { Err(differs("more or less than the marked values changed")) }
+}
+
+/// An item of a list, or the value of a mapping's pair, by its number.
+fn below(value: &mut Value, place: usize) -> Option<&mut Value> {
+    match value {
+        Value::Sequence(items) => items.get_mut(place),
+        Value::Mapping(pairs) => pairs.iter_mut().nth(place).map(|(_, value)| value),
+        Value::Tagged(tagged) => below(&mut tagged.value, place),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -1,11 +1,16 @@
-//! Bytes to bytes: the `images` entry of a kustomization, and the record of an app's holds and quarantine.
+//! Bytes to bytes: the `images` entry of a kustomization, the setter comments of Flux, and the record of an app's holds
+//! and quarantine.
 //!
 //! In: the bytes of one file from Git and what it shall say. Out: the new bytes, in which nothing else changed, or
 //! `None` where the file says so already. Fails with an [`EditError`] wherever an edit could be doubted: every result
 //! is parsed again by a second parser, and all documents are compared before it is handed out.
 
+mod add;
+mod carried;
 mod check;
 mod images;
+mod list;
+mod markers;
 mod quarantine;
 mod record;
 mod scalar;
@@ -16,13 +21,18 @@ mod tree;
 #[cfg(test)]
 mod image_tests;
 #[cfg(test)]
+mod marker_tests;
+#[cfg(test)]
 mod odd_tests;
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
 mod record_tests;
 
+pub use add::add_image;
+pub use carried::{Place, carried, deviation};
 pub use images::{ImageEntry, image_entries};
+pub use markers::{Marked, Marker, Misplaced, Part, markers, set_markers};
 pub use quarantine::add_quarantine;
 pub use record::{Approval, Hold, Quarantined, Record};
 pub use set::{Written, set_image};
@@ -117,6 +127,13 @@ pub enum EditError {
         /// What differs.
         reason: String,
     },
+}
+
+/// All documents of a YAML file as values, within the limits of every other file that is read here.
+pub fn documents(text: &[u8]) -> Result<Vec<serde_yaml::Value>, EditError> {
+    let text = text_of(text)?;
+    tree::Tree::parse(text)?;
+    check::values(text)
 }
 
 /// The file as text, within the size that is read.

@@ -1,13 +1,13 @@
 //! Which texts may stand without quotes, and how a text is written.
 
 /// Whether every YAML 1.1 and 1.2 reader takes the unquoted text for a string: no number, boolean, null, date, merge
-/// key or punctuation. Meant for texts of `[A-Za-z0-9._/:\-\[\]]`; in doubt the answer is no.
+/// key or punctuation. Meant for texts of `[A-Za-z0-9._/:@\-\[\]]`; in doubt the answer is no.
 ///
 /// Rules: YAML 1.1 type repository (bool, int, float, null, timestamp, merge, value) and the YAML 1.2 core schema.
 /// `1.2.3` counts as a string: the 1.1 float pattern would admit it, but no reader takes it for a number.
 pub(super) fn is_plain_string(text: &str) -> bool {
     let starts_as_word = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte);
+    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
     starts_as_word
         && text.bytes().all(letters)
         && !text.ends_with(':')
@@ -162,6 +162,7 @@ mod tests {
             "20240101-1",
             "build-20240101T101112Z-abc",
             "sha256:0123",
+            "registry.example/a:1.0@sha256:0123",
             "localhost:5000/app",
             "registry.example/a/b",
             "yesterday",

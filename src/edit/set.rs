@@ -43,7 +43,7 @@ impl TryFrom<&ImageEntry> for Written {
 }
 
 impl Written {
-    fn fields(&self) -> [(&'static str, Option<&str>); 3] {
+    pub(super) fn fields(&self) -> [(&'static str, Option<&str>); 3] {
         [
             ("newName", self.new_name.as_deref()),
             ("newTag", self.new_tag.as_ref().map(Tag::as_str)),
@@ -51,7 +51,8 @@ impl Written {
         ]
     }
 
-    fn check(&self) -> Result<(), EditError> {
+    /// Whether everything may stand in a file as it is.
+    pub(super) fn check(&self) -> Result<(), EditError> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:[]".contains(&byte);
         match &self.new_name {
             Some(name) if name.is_empty() || name.len() > 1024 || !name.bytes().all(allowed) => {
@@ -74,32 +75,46 @@ pub fn set_image(text: &[u8], name: &ImageName, written: &Written) -> Result<Opt
     let before = values(text)?;
     images::agreed(&tree, &images::places(&tree)?, &before)?;
     // Every field is looked at first, so that a refusal names a line of the file as it came.
-    if steps(&tree, place.item, written)?.is_empty() {
+    let steps = steps(&tree, place.item, written)?;
+    if steps.is_empty() {
         return Ok(None);
     }
     checked_line_ends(text)?;
-    let edited = stepwise(text, name, written).map_err(|error| unverified(&error))?;
+    let edited = stepwise(applied(text, &steps), name, written).map_err(|error| unverified(&error))?;
     let after = values(&edited).map_err(|error| unverified(&error))?;
     only_changed(&before, &after, (place.document, place.index), &written.fields())?;
     Ok(Some(edited.into_bytes()))
 }
 
-/// One field at a time, as the place of the next is found in what the last one left.
-fn stepwise(text: &str, name: &ImageName, written: &Written) -> Result<String, EditError> {
-    let mut edited = text.to_owned();
-    // Each round settles a field; the last one sees that nothing is left.
+/// Goes on until nothing is left to change.
+fn stepwise(mut edited: String, name: &ImageName, written: &Written) -> Result<String, EditError> {
+    // Each round settles a field at least; the last one sees that nothing is left.
     for _ in 0..=written.fields().len() {
         let tree = Tree::parse(text_of(edited.as_bytes())?)?;
         let entry = images::editable(&tree, name)?.item;
-        // From the bottom up: what moves up to the line of the `- ` is then what shall stay.
         let steps = steps(&tree, entry, written)?;
-        let Some(step) = steps.iter().min_by_key(|step| std::cmp::Reverse(step.range.start)) else {
+        if steps.is_empty() {
             return Ok(edited);
-        };
-        let next = step.apply(&edited);
+        }
+        let next = applied(&edited, &steps);
         edited = next;
     }
     Err(EditError::Unverified { reason: "a field did not take its value".to_owned() })
+}
+
+/// Values are replaced all at once. A field that is added or removed goes alone, as the place of the next is found in
+/// what it left, and from the bottom up: what moves up to the line of the `- ` is then what shall stay.
+fn applied(text: &str, steps: &[Splice]) -> String {
+    let mut steps: Vec<&Splice> = steps.iter().collect();
+    steps.sort_by_key(|step| std::cmp::Reverse(step.range.start));
+    if !steps.iter().all(|step| step.replaces()) {
+        steps.truncate(1);
+    }
+    let mut edited = text.to_owned();
+    for step in steps {
+        edited = step.apply(&edited);
+    }
+    edited
 }
 
 /// What has to change, one splice for each field that differs.

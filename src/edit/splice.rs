@@ -18,6 +18,11 @@ impl Splice {
         Self { range: at..at, with }
     }
 
+    /// Whether something stands there before and after.
+    pub(super) fn replaces(&self) -> bool {
+        !self.range.is_empty() && !self.with.is_empty()
+    }
+
     pub(super) fn apply(&self, text: &str) -> String {
         [&text[..self.range.start], &self.with, &text[self.range.end..]].concat()
     }
@@ -51,20 +56,8 @@ impl Field<'_, '_> {
             (Some(index), None) => self.remove(index).map(Some),
             (Some(index), Some(value)) => {
                 let (key, old) = self.tree.pairs(self.entry)[index];
-                if self.says(old, value) { Ok(None) } else { self.replace(key, old, value).map(Some) }
+                if says(self.tree, old, value) { Ok(None) } else { self.replace(key, old, value).map(Some) }
             }
-        }
-    }
-
-    /// Whether every reader takes the node for this string.
-    fn says(&self, node: NodeId, value: &str) -> bool {
-        match self.tree.resolved(node) {
-            Node { kind: Kind::Scalar { text, style }, tag, .. } if text == value => match tag {
-                Tagged::Text => true,
-                Tagged::No => *style != Style::Plain || is_plain_string(text),
-                Tagged::Other => false,
-            },
-            _ => false,
         }
     }
 
@@ -86,11 +79,11 @@ impl Field<'_, '_> {
                 }
                 return Ok(Splice::insert(colon_end(self.tree, key)?, format!(" {}", self.fresh(value))));
             }
-            Kind::Scalar { style: Style::Plain, .. } => plain_or_quoted(value),
-            Kind::Scalar { style: Style::SingleQuoted, .. } => format!("'{value}'"),
-            Kind::Scalar { style: Style::DoubleQuoted, .. } => double_quoted(value),
-            Kind::Scalar { style: Style::Block, .. } => return refuse("the value is a block of text"),
-            Kind::Sequence { .. } | Kind::Mapping { .. } => return refuse("the value is not a single text"),
+            Kind::Scalar { style, .. } => match in_style(*style, value) {
+                Some(with) => with,
+                None => return refuse(BLOCK),
+            },
+            Kind::Sequence { .. } | Kind::Mapping { .. } => return refuse(NOT_SINGLE),
         };
         Ok(Splice { range: node.span.clone(), with })
     }
@@ -168,6 +161,32 @@ impl Field<'_, '_> {
             colon_end(self.tree, key)?;
         }
         Ok(())
+    }
+}
+
+/// Why a value is not replaced.
+pub(super) const BLOCK: &str = "the value is a block of text";
+pub(super) const NOT_SINGLE: &str = "the value is not a single text";
+
+/// Whether every reader takes the node for this string.
+pub(super) fn says(tree: &Tree<'_>, node: NodeId, value: &str) -> bool {
+    match tree.resolved(node) {
+        Node { kind: Kind::Scalar { text, style }, tag, .. } if text == value => match tag {
+            Tagged::Text => true,
+            Tagged::No => *style != Style::Plain || is_plain_string(text),
+            Tagged::Other => false,
+        },
+        _ => false,
+    }
+}
+
+/// The value as it stands in place of one of this style; none in place of a block of text.
+pub(super) fn in_style(style: Style, value: &str) -> Option<String> {
+    match style {
+        Style::Plain => Some(plain_or_quoted(value)),
+        Style::SingleQuoted => Some(format!("'{value}'")),
+        Style::DoubleQuoted => Some(double_quoted(value)),
+        Style::Block => None,
     }
 }
 

@@ -16,6 +16,7 @@ const MAX_NODES: usize = 50_000;
 const MAX_DEPTH: usize = 64;
 const MAX_WEIGHT: u64 = 300_000;
 const MAX_DIRECTIVES: usize = 64;
+const MAX_COMMENTS: usize = 20_000;
 
 pub(super) type NodeId = usize;
 
@@ -58,11 +59,22 @@ pub(super) struct Node<'t> {
     pub(super) tag: Tagged,
 }
 
+/// Where a comment stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Comment {
+    /// Bytes from its `#` to the end of its line.
+    pub(super) span: Range<usize>,
+    /// From 1.
+    pub(super) line: usize,
+}
+
 /// All documents of a file.
 #[derive(Debug)]
 pub(super) struct Tree<'t> {
     pub(super) text: &'t str,
     pub(super) documents: Vec<NodeId>,
+    /// In the order of the file; empty unless they were asked for.
+    pub(super) comments: Vec<Comment>,
     nodes: Vec<Node<'t>>,
 }
 
@@ -76,6 +88,15 @@ impl Node<'_> {
 impl<'t> Tree<'t> {
     /// Parses within limits of depth, size and what aliases unfold to.
     pub(super) fn parse(text: &'t str) -> Result<Self, EditError> {
+        Self::read(text, false)
+    }
+
+    /// The same, with the comments.
+    pub(super) fn parse_with_comments(text: &'t str) -> Result<Self, EditError> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &'t str, comments: bool) -> Result<Self, EditError> {
         if text.split('\n').filter(|line| line.starts_with('%')).count() > MAX_DIRECTIVES {
             return Err(EditError::TooComplex { line: 1, reason: "there are too many directives" });
         }
@@ -84,7 +105,9 @@ impl<'t> Tree<'t> {
             flow_nesting_limit: MAX_DEPTH * 2,
             block_nesting_limit: MAX_DEPTH * 2,
         };
-        options.set_emit_comments(false);
+        options.set_emit_comments(comments);
+        // As many as stand in a row; the file's own size bounds them.
+        options.max_buffered_comment_events = MAX_COMMENTS;
         let mut builder = Builder::new(text);
         for event in Parser::new_from_str_with_options(text, options) {
             let (event, span) = event.map_err(|error| EditError::Unparsable {
@@ -95,6 +118,11 @@ impl<'t> Tree<'t> {
             builder.take(event, span)?;
         }
         Ok(builder.tree)
+    }
+
+    /// All nodes, in the order of the file.
+    pub(super) fn nodes(&self) -> &[Node<'t>] {
+        &self.nodes
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node<'t> {
@@ -136,6 +164,35 @@ impl<'t> Tree<'t> {
         }
     }
 
+    /// The ways to nodes from the top of the file: the document, then at each collection the place of the item or pair.
+    pub(super) fn paths_of(&self, ids: impl Iterator<Item = NodeId>) -> Vec<Vec<usize>> {
+        let mut holders: HashMap<NodeId, (NodeId, usize)> = HashMap::new();
+        for (holder, node) in self.nodes.iter().enumerate() {
+            match &node.kind {
+                Kind::Sequence { items, .. } => {
+                    holders.extend(items.iter().enumerate().map(|(place, &item)| (item, (holder, place))));
+                }
+                Kind::Mapping { pairs, .. } => {
+                    holders.extend(
+                        pairs.iter().enumerate().map(|(place, &(_, value))| (value, (holder, place))),
+                    );
+                }
+                Kind::Scalar { .. } | Kind::Alias(_) => {}
+            }
+        }
+        ids.map(|mut id| {
+            let mut path = Vec::new();
+            while let Some(&(holder, place)) = holders.get(&id) {
+                path.push(place);
+                id = holder;
+            }
+            path.extend(self.documents.iter().position(|&document| document == id));
+            path.reverse();
+            path
+        })
+        .collect()
+    }
+
     /// The pair with the key, of a mapping.
     pub(super) fn pair(&self, mapping: NodeId, key: &str) -> Option<(NodeId, NodeId)> {
         self.pairs(mapping).iter().copied().find(|&(found, _)| self.scalar(found) == Some(key))
@@ -162,7 +219,7 @@ struct Builder<'t> {
 impl<'t> Builder<'t> {
     fn new(text: &'t str) -> Self {
         Self {
-            tree: Tree { text, documents: Vec::new(), nodes: Vec::new() },
+            tree: Tree { text, documents: Vec::new(), comments: Vec::new(), nodes: Vec::new() },
             stack: Vec::new(),
             anchors: HashMap::new(),
             sizes: HashMap::new(),
@@ -172,6 +229,11 @@ impl<'t> Builder<'t> {
 
     fn take(&mut self, event: Event<'t>, span: Span) -> Result<(), EditError> {
         match event {
+            Event::Comment(..) => {
+                let line = span.start.line();
+                self.tree.comments.push(Comment { span: bytes(span), line });
+                Ok(())
+            }
             Event::Alias(anchor) => {
                 let line = span.start.line();
                 let Some(&target) = self.anchors.get(&anchor) else {

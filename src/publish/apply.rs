@@ -1,15 +1,18 @@
 //! Changes applied to a tree: the edit as a function of (tree, changes), run anew for every try at the head.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use git2::build::TreeUpdateBuilder;
 use git2::{FileMode, Oid, Repository, Tree};
 
-use super::objects::{self, File};
+use super::history::Images;
+use super::objects::Files;
+use super::overlay::{self, Memory, Overlays, Place};
 use super::{Change, Outcome, reference};
-use crate::config::Config;
-use crate::edit::{self, Written};
-use crate::model::{AppName, EnvironmentName};
+use crate::config::Markers;
+use crate::edit::{self, EditError, Written};
+use crate::model::{AppName, EnvironmentName, ImageName};
 
 /// The tree after a set of changes.
 pub(super) struct Applied {
@@ -26,24 +29,13 @@ pub(super) fn record_path(app: &AppName, environment: &EnvironmentName) -> Strin
     format!(".promote/{environment}/{app}.yaml")
 }
 
-/// A file's bytes, and whether it is executable.
-type Content = (Vec<u8>, bool);
-
-/// Files as the tree has them, with the edits so far on top.
-struct Workspace<'r> {
-    repository: &'r Repository,
-    base: &'r Tree<'r>,
-    edited: BTreeMap<String, Content>,
-}
-
-impl Workspace<'_> {
-    fn read(&self, path: &str) -> Result<Option<Content>, String> {
-        if let Some(edited) = self.edited.get(path) {
-            return Ok(Some(edited.clone()));
-        }
-        let file = objects::file(self.repository, self.base, path)?;
-        Ok(file.map(|File { content, executable, .. }| (content, executable)))
-    }
+/// A file that a change edits.
+struct Edited {
+    path: String,
+    content: Vec<u8>,
+    executable: bool,
+    /// What it says now, where it is a kustomization.
+    entries: Option<Images>,
 }
 
 /// Applies `changes` to `base` one after the other.
@@ -51,94 +43,170 @@ impl Workspace<'_> {
 /// With `together`, one change that cannot be made holds back all: the tree stays as it was.
 pub(super) fn apply(
     repository: &Repository,
+    memory: &mut Memory,
     base: &Tree<'_>,
-    config: &Config,
+    overlays: &Overlays,
     changes: &[Change],
     together: bool,
 ) -> Result<Applied, git2::Error> {
-    let mut workspace = Workspace { repository, base, edited: BTreeMap::new() };
-    let mut applied = Vec::new();
+    let mut files = Files::of(repository, base.clone());
+    let mut made = Vec::new();
     let mut others = BTreeMap::new();
-    for (place, change) in changes.iter().enumerate() {
-        match edits(&workspace, config, change) {
-            Ok(edits) if edits.is_empty() => _ = others.insert(place, Outcome::AlreadyThere),
+    for (number, change) in changes.iter().enumerate() {
+        match edits(&files, memory, overlays, change) {
+            Ok(edits) if edits.is_empty() => _ = others.insert(number, Outcome::AlreadyThere),
             Ok(edits) => {
-                workspace.edited.extend(edits);
-                applied.push(place);
+                for Edited { path, content, executable, entries } in edits {
+                    let id = repository.blob(&content)?;
+                    if let Some(entries) = entries {
+                        memory.keep(id, Arc::new(Ok(entries)));
+                    }
+                    files.put(path, id, executable);
+                }
+                made.push(number);
             }
-            Err(outcome) => _ = others.insert(place, outcome),
+            Err(outcome) => _ = others.insert(number, outcome),
         }
     }
     let stopped = others.values().any(|outcome| *outcome != Outcome::AlreadyThere);
     if together && stopped {
-        others.extend(applied.drain(..).map(|place| (place, Outcome::HeldBack)));
-        workspace.edited.clear();
+        others.extend(made.drain(..).map(|number| (number, Outcome::HeldBack)));
+    }
+    if made.is_empty() {
+        return Ok(Applied { tree: base.id(), made, others });
     }
     let mut builder = TreeUpdateBuilder::new();
-    for (path, (content, executable)) in &workspace.edited {
-        let mode = if *executable { FileMode::BlobExecutable } else { FileMode::Blob };
-        builder.upsert(path.as_str(), repository.blob(content)?, mode);
+    for file in files.put_so_far() {
+        let mode = if file.executable { FileMode::BlobExecutable } else { FileMode::Blob };
+        builder.upsert(file.path.as_str(), file.id, mode);
     }
-    let tree =
-        if workspace.edited.is_empty() { base.id() } else { builder.create_updated(repository, base)? };
-    Ok(Applied { tree, made: applied, others })
+    Ok(Applied { tree: builder.create_updated(repository, base)?, made, others })
 }
 
 /// The files that one change edits, with their new content; none if all stands there already.
 fn edits(
-    workspace: &Workspace<'_>,
-    config: &Config,
+    files: &Files<'_>,
+    memory: &mut Memory,
+    overlays: &Overlays,
     change: &Change,
-) -> Result<Vec<(String, Content)>, Outcome> {
+) -> Result<Vec<Edited>, Outcome> {
     let mut edits = Vec::new();
     if !change.moves.is_empty() {
-        let folder = config.overlay(&change.app, &change.environment).ok_or_else(|| {
-            Outcome::Impossible(format!("promote.yaml no longer has the app {}", change.app))
-        })?;
-        let path = objects::kustomization(workspace.base, &folder).map_err(Outcome::Impossible)?;
-        let Some((before, executable)) = workspace.read(&path).map_err(Outcome::Impossible)? else {
-            return Err(Outcome::Impossible(format!("{path} does not exist on the branch")));
-        };
-        let place = |error: edit::EditError| Outcome::Impossible(format!("{path}: {error}"));
-        let entries = edit::image_entries(&before).map_err(place)?;
-        let mut content = before.clone();
-        for step in &change.moves {
-            let entry = entries.iter().find(|entry| entry.name == step.image.as_str());
-            let now = entry.map(Written::try_from).transpose();
-            let now = now.map_err(|error| Outcome::Impossible(format!("{path}: {error}")))?;
-            if let Some(now) = now
-                && now != step.from
-                && now != step.to
-            {
-                return Err(Outcome::Overtaken {
-                    image: step.image.clone(),
-                    now: reference(&step.image, &now),
-                });
-            }
-            if let Some(edited) = edit::set_image(&content, &step.image, &step.to).map_err(place)? {
-                content = edited;
-            }
-        }
-        if content != before {
-            edits.push((path, (content, executable)));
+        let gone = || Outcome::Impossible(format!("promote.yaml no longer has the app {}", change.app));
+        let place = overlays.place(&change.app, &change.environment).ok_or_else(gone)?;
+        free(files, memory, overlays, place, change)?;
+        edits.extend(entries(files, memory, place, change).map_err(Outcome::Impossible)?);
+        if let Some(markers) = overlays.app(place).and_then(|app| app.markers.as_ref()) {
+            marked(files, memory, place, change, markers, &mut edits).map_err(Outcome::Impossible)?;
         }
     }
-    if !change.quarantine.is_empty() {
-        let path = record_path(&change.app, &change.environment);
-        let before = workspace.read(&path).map_err(Outcome::Impossible)?;
-        let mut content = before.as_ref().map(|(content, _)| content.clone());
-        for entry in &change.quarantine {
-            let added = edit::add_quarantine(content.as_deref(), entry);
-            if let Some(edited) = added.map_err(|error| Outcome::Impossible(format!("{path}: {error}")))? {
-                content = Some(edited);
-            }
-        }
-        if let Some(content) = content
-            && before.as_ref().is_none_or(|(before, _)| *before != content)
-        {
-            let executable = before.is_some_and(|(_, executable)| executable);
-            edits.push((path, (content, executable)));
-        }
-    }
+    edits.extend(quarantine(files, change).map_err(Outcome::Impossible)?);
     Ok(edits)
+}
+
+/// Fails where an image is not there, or where somebody else has changed it since the election.
+fn free(
+    files: &Files<'_>,
+    memory: &mut Memory,
+    overlays: &Overlays,
+    place: &Place,
+    change: &Change,
+) -> Result<(), Outcome> {
+    let reading = overlay::read(files, memory, overlays, place);
+    for step in &change.moves {
+        let Some(now) = reading.images.get(&step.image) else {
+            let words = || format!("{}: {} is not there any more", place.folder, step.image);
+            return Err(Outcome::Impossible(reading.problem.unwrap_or_else(words)));
+        };
+        if *now != step.from && *now != step.to {
+            return Err(Outcome::Overtaken { image: step.image.clone(), now: reference(&step.image, now) });
+        }
+    }
+    Ok(())
+}
+
+/// The kustomization with the entries of the images that move.
+fn entries(
+    files: &Files<'_>,
+    memory: &mut Memory,
+    place: &Place,
+    change: &Change,
+) -> Result<Option<Edited>, String> {
+    let Ok(path) = files.kustomization(&place.folder) else { return Ok(None) };
+    let Some(listed) = files.listed(&path)? else { return Ok(None) };
+    let mut says = memory.entries(files, &listed).as_ref().clone()?;
+    let moves: Vec<_> = change.moves.iter().filter(|step| says.contains_key(&step.image)).collect();
+    let before = files.read(&listed)?.content;
+    let mut content = before.clone();
+    for step in moves {
+        let edited = edit::set_image(&content, &step.image, &step.to).map_err(at(&path))?;
+        content = edited.unwrap_or(content);
+        says.insert(step.image.clone(), step.to.clone());
+    }
+    let executable = listed.executable;
+    Ok((content != before).then_some(Edited { path, content, executable, entries: Some(says) }))
+}
+
+/// Brings the values of all markers of the images that move into `edits`.
+fn marked(
+    files: &Files<'_>,
+    memory: &mut Memory,
+    place: &Place,
+    change: &Change,
+    markers: &Markers,
+    edits: &mut Vec<Edited>,
+) -> Result<(), String> {
+    let moves: BTreeMap<&ImageName, &Written> =
+        change.moves.iter().map(|step| (&step.image, &step.to)).collect();
+    let wanted = |policy: &str| markers.image(policy).and_then(|image| moves.get(image).copied());
+    for listed in files.yaml_files(&place.folder)? {
+        let found = memory.marked(files, &listed);
+        // What can't be read is a remark of the place; it holds nothing that could be updated.
+        let Ok(found) = found.as_ref() else { continue };
+        if !found.markers.iter().any(|marker| wanted(&marker.policy).is_some()) {
+            continue;
+        }
+        let path = listed.path.clone();
+        let known = edits.iter_mut().find(|edited| edited.path == path);
+        let before = match &known {
+            Some(edited) => edited.content.clone(),
+            None => files.read(&listed)?.content,
+        };
+        let Some(content) = edit::set_markers(&before, wanted).map_err(at(&path))? else { continue };
+        match known {
+            Some(edited) => {
+                if edited.entries.as_ref() != Some(&overlay::entries(&content, &path)?) {
+                    return Err(format!(
+                        "{path}: a marker and the entry that it stands in ask for different values; correct the marker"
+                    ));
+                }
+                edited.content = content;
+            }
+            None => {
+                let executable = listed.executable;
+                edits.push(Edited { path, content, executable, entries: None });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The record with the digests that are never elected again.
+fn quarantine(files: &Files<'_>, change: &Change) -> Result<Option<Edited>, String> {
+    if change.quarantine.is_empty() {
+        return Ok(None);
+    }
+    let path = record_path(&change.app, &change.environment);
+    let before = files.file(&path)?;
+    let executable = before.as_ref().is_some_and(|before| before.executable);
+    let mut content = None;
+    for entry in &change.quarantine {
+        let text = content.as_deref().or(before.as_ref().map(|before| before.content.as_slice()));
+        content = edit::add_quarantine(text, entry).map_err(at(&path))?.or(content);
+    }
+    Ok(content.map(|content| Edited { path, content, executable, entries: None }))
+}
+
+fn at(path: &str) -> impl Fn(EditError) -> String {
+    move |error| format!("{path}: {error}")
 }

@@ -5,16 +5,17 @@
 //! app has come to a version of ours that still stands: whatever a person did before that is older than it, and a
 //! policy never goes down.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use git2::{DiffOptions, Oid, Repository};
+use git2::{Oid, Repository};
 use jiff::Timestamp;
 
 use super::message::{self, Trailers};
 use super::mirror::Entry;
-use super::objects;
-use crate::edit::{self, Written};
+use super::objects::Files;
+use super::overlay::{self, Memory, Overlays};
+use crate::edit::Written;
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, Source, printable};
 
 /// How far back a start looks. A version that a person took away longer ago than that can be elected again.
@@ -66,10 +67,11 @@ pub struct Barred {
     pub author: String,
 }
 
-/// All events of all apps, newest first, as far back as they matter.
+/// All events of all places, newest first, as far back as they matter.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
-    traces: BTreeMap<Key, Trace>,
+    /// By the number of the place.
+    traces: Vec<Trace>,
 }
 
 /// The events of one app in one environment.
@@ -94,23 +96,24 @@ fn is_settled(events: &[Event]) -> bool {
 }
 
 impl History {
-    /// The events of one app in one environment, newest first.
-    pub(super) fn of(&self, key: &Key) -> Arc<Vec<Event>> {
-        self.traces.get(key).map(|trace| trace.events.clone()).unwrap_or_default()
+    /// The events of one place, newest first.
+    pub(super) fn of(&self, place: usize) -> Arc<Vec<Event>> {
+        self.traces.get(place).map(|trace| trace.events.clone()).unwrap_or_default()
     }
 
-    /// Walks from `head` to `known` (what this history already covers) or to where everything is settled.
-    ///
-    /// `overlays` maps the path of each kustomization at the head to its app and environment.
+    /// Walks from `head` to `known` (what this history already covers) or to where everything is settled; the places
+    /// whose events are others now.
     pub(super) fn extend(
-        &self,
+        &mut self,
         repository: &Repository,
         head: Oid,
         known: Option<Oid>,
-        overlays: &BTreeMap<String, Key>,
-    ) -> Result<Self, git2::Error> {
-        let mut fresh: BTreeMap<&Key, Vec<Event>> = BTreeMap::new();
-        let mut open: BTreeSet<&str> = overlays.keys().map(String::as_str).collect();
+        overlays: &Overlays,
+        memory: &mut Memory,
+    ) -> Result<BTreeSet<usize>, git2::Error> {
+        let count = overlays.places.len();
+        let mut fresh: BTreeMap<usize, Vec<Event>> = BTreeMap::new();
+        let mut open: BTreeSet<usize> = (0..count).collect();
         let mut walk = repository.revwalk()?;
         walk.push(head)?;
         walk.simplify_first_parent()?;
@@ -124,31 +127,38 @@ impl History {
             if open.is_empty() {
                 break;
             }
-            for (path, event) in events_of(repository, id, &open, overlays)? {
-                let Some((path, key)) = overlays.get_key_value(&path) else { continue };
-                let events = fresh.entry(key).or_default();
+            for (place, event) in events_of(repository, id, &open, overlays, memory)? {
+                let events = fresh.entry(place).or_default();
                 events.push(event);
                 if is_settled(events) {
-                    open.remove(path.as_str());
+                    open.remove(&place);
                 }
             }
         }
-        let mut traces = BTreeMap::new();
-        for (path, key) in overlays {
-            let mut events = fresh.remove(key).unwrap_or_default();
-            let mut whole = open.contains(path.as_str());
-            if reached_known && whole {
-                let before = self.traces.get(key).cloned().unwrap_or_default();
-                events.extend(before.events.iter().cloned());
-                whole = before.whole;
+        let changed = if reached_known && self.traces.len() == count {
+            fresh.keys().copied().collect()
+        } else {
+            let nothing = Trace { events: Arc::default(), whole: true };
+            self.traces = vec![nothing; count];
+            (0..count).collect::<BTreeSet<_>>()
+        };
+        let mut unsettled = false;
+        for (place, mut events) in fresh {
+            let Some(trace) = self.traces.get_mut(place) else { continue };
+            let mut whole = false;
+            if open.contains(&place) {
+                events.extend(trace.events.iter().cloned());
+                whole = trace.whole;
             }
-            traces.insert(key.clone(), Trace { events: Arc::new(events), whole });
+            *trace = Trace { events: Arc::new(events), whole };
+            unsettled |= !trace.whole && !trace.is_settled();
         }
         // A rollback or a person's commit brings back what stood before the part that is known: look further.
-        if traces.values().any(|trace| !trace.whole && !trace.is_settled()) {
-            return Self::default().extend(repository, head, None, overlays);
+        if unsettled && known.is_some() {
+            self.traces.clear();
+            return self.extend(repository, head, None, overlays, memory);
         }
-        Ok(Self { traces })
+        Ok(changed)
     }
 }
 
@@ -177,79 +187,57 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-/// What one commit changed in the `open` overlays.
+/// What one commit changed in the `open` places.
 fn events_of(
     repository: &Repository,
     id: Oid,
-    open: &BTreeSet<&str>,
-    overlays: &BTreeMap<String, Key>,
-) -> Result<Vec<(String, Event)>, git2::Error> {
+    open: &BTreeSet<usize>,
+    overlays: &Overlays,
+    memory: &mut Memory,
+) -> Result<Vec<(usize, Event)>, git2::Error> {
     let commit = repository.find_commit(id)?;
     let tree = commit.tree()?;
     let parent = if commit.parent_count() == 0 { None } else { Some(commit.parent(0)?.tree()?) };
-    let mut options = DiffOptions::new();
-    options.skip_binary_check(true).ignore_submodules(true).context_lines(0);
-    let diff = repository.diff_tree_to_tree(parent.as_ref(), Some(&tree), Some(&mut options))?;
-    let touched: BTreeSet<String> = diff
-        .deltas()
-        .flat_map(|delta| [delta.old_file().path(), delta.new_file().path()])
-        .flatten()
-        .filter_map(|path| path.to_str())
-        .filter(|path| open.contains(path))
-        .map(str::to_owned)
-        .collect();
+    let mut touched = overlays.changed(repository, parent.as_ref(), &tree)?;
+    touched.retain(|place| open.contains(place));
     if touched.is_empty() {
         return Ok(Vec::new());
     }
     let groups = message::parse(&String::from_utf8_lossy(commit.message_bytes()));
+    let groups: HashMap<_, _> =
+        groups.into_iter().rev().map(|group| ((group.app.clone(), group.environment.clone()), group)).collect();
     let author = commit.author();
+    let author = printable(
+        &format!(
+            "{} <{}>",
+            String::from_utf8_lossy(author.name_bytes()),
+            String::from_utf8_lossy(author.email_bytes())
+        ),
+        200,
+    );
+    let time = Timestamp::from_second(commit.time().seconds()).unwrap_or_default();
+    let before = parent.map(|tree| Files::of(repository, tree));
+    let after = Files::of(repository, tree);
     let mut events = Vec::new();
-    for path in touched {
-        let before = parent.as_ref().map(|tree| images(repository, tree, &path)).unwrap_or_default();
-        let after = images(repository, &tree, &path);
-        let Some((app, environment)) = overlays.get(&path) else { continue };
+    for index in touched {
+        let Some(place) = overlays.places.get(index) else { continue };
+        let mut images = |files: &Files<'_>| overlay::read(files, memory, overlays, place).images;
+        let (before, after) = (before.as_ref().map(&mut images).unwrap_or_default(), images(&after));
         if before == after {
             continue;
         }
-        let trailers =
-            groups.iter().find(|group| group.app == *app && group.environment == *environment).cloned();
         let event = Event {
             commit: commit_id(id),
             parent: commit.parent_id(0).ok().map(commit_id),
-            time: Timestamp::from_second(commit.time().seconds()).unwrap_or_default(),
-            author: printable(
-                &format!(
-                    "{} <{}>",
-                    String::from_utf8_lossy(author.name_bytes()),
-                    String::from_utf8_lossy(author.email_bytes())
-                ),
-                200,
-            ),
-            trailers,
+            time,
+            author: author.clone(),
+            trailers: groups.get(&place.key).cloned(),
             before,
             after,
         };
-        events.push((path, event));
+        events.push((index, event));
     }
     Ok(events)
-}
-
-/// The images of the kustomization at `path`; what cannot be read has none.
-fn images(repository: &Repository, tree: &git2::Tree<'_>, path: &str) -> Images {
-    objects::file(repository, tree, path)
-        .ok()
-        .flatten()
-        .and_then(|file| edit::image_entries(&file.content).ok())
-        .map(|entries| read_images(&entries))
-        .unwrap_or_default()
-}
-
-/// Entries whose name and fields are legal.
-pub(super) fn read_images(entries: &[edit::ImageEntry]) -> Images {
-    entries
-        .iter()
-        .filter_map(|entry| Some((entry.name.parse().ok()?, Written::try_from(entry).ok()?)))
-        .collect()
 }
 
 /// libgit2's identifier as ours.

@@ -70,9 +70,21 @@ impl Story {
     }
 
     fn read(&self, before: &History, known: Option<Oid>) -> History {
-        let key: Key = ("wiki".parse().unwrap(), "local".parse().unwrap());
-        let overlays = BTreeMap::from([(PATH.to_owned(), key)]);
-        before.extend(&self.repository, self.head.unwrap(), known, &overlays).unwrap()
+        self.read_as(before, known, "false")
+    }
+
+    /// Reads with `markers` as promote.yaml has it.
+    fn read_as(&self, before: &History, known: Option<Oid>, markers: &str) -> History {
+        let config = format!(
+            "version: 1\nenvironments: {{local: {{registry: 'r:1'}}}}\napps:\n  wiki: {{path: 'apps/wiki/{{environment}}', \
+             markers: {markers}, images: {{wiki: {{policy: {{semver: {{range: '*'}}}}}}}}}}\n"
+        );
+        let config = crate::config::Config::parse("promote.yaml", config.as_bytes()).unwrap();
+        let overlays = Overlays::new(Arc::new(config));
+        let mut history = before.clone();
+        let head = self.head.unwrap();
+        history.extend(&self.repository, head, known, &overlays, &mut Memory::default()).unwrap();
+        history
     }
 
     fn fresh(&self) -> History {
@@ -87,7 +99,7 @@ fn message(source: &str) -> String {
 }
 
 fn events(history: &History) -> Arc<Vec<Event>> {
-    history.of(&("wiki".parse().unwrap(), "local".parse().unwrap()))
+    history.of(0)
 }
 
 /// The tags after each event, newest first.
@@ -161,4 +173,42 @@ fn reading_on_from_a_known_head_tells_the_same_as_reading_all() {
 #[test]
 fn an_overlay_that_nobody_changed_has_one_event() {
     assert_eq!(tags(&story().person("1.0.0").something_else(2).fresh()), ["1.0.0"]);
+}
+
+#[test]
+fn what_only_markers_hold_has_a_history_too() {
+    let deployment = |tag: &str| {
+        format!("image: r:1/wiki:{tag}@sha256:{} # {{\"$imagepolicy\": \"flux-system:wiki\"}}\n", "a".repeat(64))
+    };
+    let path = "apps/wiki/local/parts/deployment.yaml";
+    let mut told = story();
+    told.commit(path, &deployment("1.1.0"), &message("registry"));
+    told.commit(path, &deployment("1.2.0"), &message("registry"));
+    told.commit(path, &deployment("1.1.0"), "by hand");
+    told.commit("apps/wiki/local/parts/service.yaml", "a: b\n", "something else in the folder");
+    let history = told.read_as(&History::default(), None, "true");
+    assert_eq!(tags(&history), ["1.1.0", "1.2.0", "1.1.0"]);
+    assert_eq!(taken(&history), ["1.2.0"]);
+    assert_eq!(events(&told.read_as(&History::default(), None, "false")).len(), 0);
+}
+
+#[test]
+fn two_apps_that_share_a_folder_have_a_history_each() {
+    let mut told = story();
+    let both = |one: &str, two: &str| {
+        format!("images:\n- {{name: one, newTag: '{one}'}}\n- {{name: two, newTag: '{two}'}}\n")
+    };
+    told.commit(PATH, &both("1.0.0", "1.0.0"), "by hand");
+    let message = message("registry").replace("wiki", "one");
+    told.commit(PATH, &both("1.1.0", "1.0.0"), &message);
+    let config = "version: 1\nenvironments: {local: {registry: 'r:1'}}\napps:\n  one: {path: apps/wiki/local, images: {one: \
+                  {policy: {semver: {range: '*'}}}}}\n  two: {path: apps/wiki/local, images: {two: {policy: {semver: {range: \
+                  '*'}}}}}\n";
+    let config = crate::config::Config::parse("promote.yaml", config.as_bytes()).unwrap();
+    let overlays = Overlays::new(Arc::new(config));
+    let mut history = History::default();
+    history.extend(&told.repository, told.head.unwrap(), None, &overlays, &mut Memory::default()).unwrap();
+    assert_eq!(history.of(0).len(), 1, "the newest one of ours that still stands ends the search");
+    assert!(history.of(0)[0].trailers.is_some());
+    assert!(!history.of(1).is_empty());
 }

@@ -13,6 +13,7 @@ pub mod message;
 pub mod mirror;
 mod notes;
 mod objects;
+mod overlay;
 mod path;
 mod remote;
 mod snapshot;

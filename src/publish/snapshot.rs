@@ -1,16 +1,16 @@
 //! What the remote's head says, read once per head and shared.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use git2::{Oid, Repository, Tree};
+use git2::{Oid, Repository};
 
-use super::apply::record_path;
-use super::history::{self, Barred, Event, History, Images, Key, Origin};
+use super::history::{self, Barred, Event, History, Images, Origin};
 use super::notes::{self, Verdicts};
-use super::objects;
+use super::objects::Files;
+use super::overlay::{self, Memory, Overlays, Place, Reading};
 use crate::config::Config;
-use crate::edit::{self, Record};
+use crate::edit::Record;
 use crate::model::{AppName, CommitId, EnvironmentName};
 
 /// One app in one environment, as the head has it.
@@ -20,6 +20,8 @@ pub struct Desired {
     pub images: Images,
     /// Why the overlay cannot be used: it does not exist, or an image is not in it.
     pub problem: Option<String>,
+    /// What people should know of its setter comments; nothing is held up by it.
+    pub remarks: Vec<String>,
     /// Quarantine, hold and approvals.
     pub record: Record,
     /// Why the record cannot be read; it then holds the app.
@@ -51,8 +53,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// Why the configuration at the head is not the one in force.
     pub config_problem: Option<String>,
-    /// Every app in every environment.
-    pub desired: BTreeMap<(AppName, EnvironmentName), Desired>,
+    /// Every app in every environment; what has not changed is shared with the snapshot before.
+    pub desired: BTreeMap<(AppName, EnvironmentName), Arc<Desired>>,
     /// What was judged so far.
     pub verdicts: Arc<Verdicts>,
 }
@@ -63,11 +65,21 @@ pub(super) struct Reader {
     in_pod: bool,
     config: Option<(Oid, Arc<Config>)>,
     config_problem: Option<(Oid, String)>,
-    history: History,
-    /// The head and the configuration that `history` covers.
-    covered: Option<(Oid, Oid)>,
-    overlays: HashMap<String, (Oid, Result<Images, String>)>,
     verdicts: Option<(Option<Oid>, Arc<Verdicts>)>,
+    pub(super) memory: Memory,
+    read: Option<Read>,
+}
+
+/// What was read last.
+struct Read {
+    head: Oid,
+    /// The head's tree.
+    tree: Oid,
+    /// The blob of the configuration in force.
+    config: Oid,
+    overlays: Arc<Overlays>,
+    history: History,
+    desired: BTreeMap<(AppName, EnvironmentName), Arc<Desired>>,
 }
 
 /// Why there is no snapshot.
@@ -97,65 +109,98 @@ impl Reader {
         file: &str,
     ) -> Result<Snapshot, ReadError> {
         let tree = repository.find_commit(head)?.tree()?;
-        let (config_id, config) = self.config(repository, branch, &tree, file)?;
-        let mut overlays = BTreeMap::new();
-        let mut desired = BTreeMap::new();
-        for (app, settings) in &config.apps {
-            for environment in config.environments.keys() {
-                let key = (app.clone(), environment.clone());
-                let folder = config.overlay(app, environment).unwrap_or_default();
-                let mut entry = Desired::default();
-                match objects::kustomization(&tree, &folder) {
-                    Ok(path) => {
-                        match self.images(repository, &tree, &path) {
-                            Ok(images) => {
-                                entry.problem = settings
-                                    .images
-                                    .keys()
-                                    .find(|image| !images.contains_key(*image))
-                                    .map(|image| missing(image.as_str(), &path, &images));
-                                entry.images = images
-                                    .into_iter()
-                                    .filter(|(image, _)| settings.images.contains_key(image))
-                                    .collect();
-                            }
-                            Err(problem) => entry.problem = Some(problem),
-                        }
-                        overlays.insert(path, key.clone());
-                    }
-                    Err(problem) => entry.problem = Some(problem),
-                }
-                let path = record_path(app, environment);
-                match record(repository, &tree, &path) {
-                    Ok(record) => entry.record = record,
-                    Err(problem) => entry.record_problem = Some(problem),
-                }
-                desired.insert(key, entry);
+        let files = Files::of(repository, tree.clone());
+        let (config_id, config) = self.config(&files, branch, file)?;
+        let last = self.read.take().filter(|last| last.config == config_id);
+        let (overlays, known, mut history, mut desired, changed) = match last {
+            Some(last) => {
+                let old = repository.find_tree(last.tree)?;
+                let changed = last.overlays.changed(repository, Some(&old), &tree)?;
+                (last.overlays, Some(last.head), last.history, last.desired, changed)
+            }
+            None => {
+                let overlays = Arc::new(Overlays::new(config.clone()));
+                let all: BTreeSet<usize> = (0..overlays.places.len()).collect();
+                (overlays, None, History::default(), BTreeMap::new(), all)
+            }
+        };
+        let mut fresh: BTreeMap<usize, Desired> = BTreeMap::new();
+        for index in changed {
+            if let Some(place) = overlays.places.get(index) {
+                fresh.insert(index, self.desired(&files, &overlays, place));
             }
         }
-        self.remember(repository, head, config_id, &overlays)?;
-        for (key, entry) in &mut desired {
-            entry.events = self.history.of(key);
+        if known != Some(head) {
+            for index in history.extend(repository, head, known, &overlays, &mut self.memory)? {
+                let Some(place) = overlays.places.get(index) else { continue };
+                let standing = || desired.get(&place.key).map(|known| (**known).clone()).unwrap_or_default();
+                fresh.entry(index).or_insert_with(standing);
+            }
         }
+        for (index, mut entry) in fresh {
+            if let Some(place) = overlays.places.get(index) {
+                entry.events = history.of(index);
+                desired.insert(place.key.clone(), Arc::new(entry));
+            }
+        }
+        let verdicts = self.verdicts(repository)?;
+        self.read = Some(Read {
+            head,
+            tree: tree.id(),
+            config: config_id,
+            overlays,
+            history,
+            desired: desired.clone(),
+        });
         Ok(Snapshot {
             branch: branch.to_owned(),
             head: history::commit_id(head),
             config,
             config_problem: self.config_problem.as_ref().map(|(_, problem)| problem.clone()),
             desired,
-            verdicts: self.verdicts(repository)?,
+            verdicts,
         })
+    }
+
+    /// Where the apps of the configuration in force are; none before the first head was read.
+    pub(super) fn overlays(&self) -> Option<Arc<Overlays>> {
+        self.read.as_ref().map(|read| read.overlays.clone())
+    }
+
+    /// What one place says at the head, without its events.
+    fn desired(&mut self, files: &Files<'_>, overlays: &Overlays, place: &Place) -> Desired {
+        let Reading { mut images, problem, remarks } =
+            overlay::read(files, &mut self.memory, overlays, place);
+        images.retain(|image, _| overlays.app(place).is_some_and(|app| app.images.contains_key(image)));
+        let (record, record_problem) = match record(files, &place.record) {
+            Ok(record) => (record, None),
+            Err(problem) => (Record::default(), Some(problem)),
+        };
+        Desired { images, problem, remarks, record, record_problem, events: Arc::default() }
+    }
+
+    /// The images of a place at another commit than the head; none where the place is not configured.
+    pub(super) fn images_at(
+        &mut self,
+        repository: &Repository,
+        commit: Oid,
+        key: &(AppName, EnvironmentName),
+    ) -> Result<Images, git2::Error> {
+        let Some(overlays) = self.overlays() else { return Ok(Images::new()) };
+        let files = Files::of(repository, repository.find_commit(commit)?.tree()?);
+        let place = overlays.place(&key.0, &key.1);
+        let read = place.map(|place| overlay::read(&files, &mut self.memory, &overlays, place));
+        Ok(read.unwrap_or_default().images)
     }
 
     /// The configuration in force; a broken new version keeps the old one.
     fn config(
         &mut self,
-        repository: &Repository,
+        files: &Files<'_>,
         branch: &str,
-        tree: &Tree<'_>,
         file: &str,
     ) -> Result<(Oid, Arc<Config>), ReadError> {
-        let found = objects::file(repository, tree, file);
+        let found = files.file(file);
         let (id, parsed) = match found {
             Ok(Some(found)) => {
                 if let Some((id, config)) = &self.config
@@ -192,40 +237,6 @@ impl Reader {
         }
     }
 
-    fn images(&mut self, repository: &Repository, tree: &Tree<'_>, path: &str) -> Result<Images, String> {
-        let id = tree.get_path(std::path::Path::new(path)).map_err(|error| error.message().to_owned())?.id();
-        if let Some((known, images)) = self.overlays.get(path)
-            && *known == id
-        {
-            return images.clone();
-        }
-        let images = objects::file(repository, tree, path).and_then(|file| {
-            let content = file.map(|file| file.content).unwrap_or_default();
-            let entries = edit::image_entries(&content).map_err(|error| format!("{path}: {error}"))?;
-            Ok(history::read_images(&entries))
-        });
-        self.overlays.insert(path.to_owned(), (id, images.clone()));
-        images
-    }
-
-    fn remember(
-        &mut self,
-        repository: &Repository,
-        head: Oid,
-        config: Oid,
-        overlays: &BTreeMap<String, Key>,
-    ) -> Result<(), git2::Error> {
-        let known = match self.covered {
-            Some((known, by)) if by == config => Some(known),
-            _ => None,
-        };
-        if known != Some(head) {
-            self.history = self.history.extend(repository, head, known, overlays)?;
-            self.covered = Some((head, config));
-        }
-        Ok(())
-    }
-
     fn verdicts(&mut self, repository: &Repository) -> Result<Arc<Verdicts>, git2::Error> {
         let tip = notes::tip(repository);
         if let Some((known, verdicts)) = &self.verdicts
@@ -239,15 +250,8 @@ impl Reader {
     }
 }
 
-fn missing(image: &str, path: &str, images: &Images) -> String {
-    let names: Vec<&str> = images.keys().map(crate::model::ImageName::as_str).collect();
-    let there =
-        if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
-    format!("{path}: no entry `{image}` below `images:` ({there}); add `- name: {image}` there")
-}
-
-fn record(repository: &Repository, tree: &Tree<'_>, path: &str) -> Result<Record, String> {
-    match objects::file(repository, tree, path)? {
+fn record(files: &Files<'_>, path: &str) -> Result<Record, String> {
+    match files.file(path)? {
         Some(file) => Record::parse(&file.content)
             .map_err(|error| format!("{path}: {error}; the app is held until the file can be read")),
         None => Ok(Record::default()),

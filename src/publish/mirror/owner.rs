@@ -12,7 +12,7 @@ use crate::model::{AppName, CommitId, EnvironmentName};
 use crate::publish::history::{self, Images};
 use crate::publish::remote::{Heads, Remote};
 use crate::publish::snapshot::{ReadError, Reader, Snapshot};
-use crate::publish::{Change, Outcome, PublishError, apply, objects};
+use crate::publish::{Change, Outcome, PublishError, apply};
 
 /// The thread's side.
 pub(super) struct Owner {
@@ -143,9 +143,11 @@ impl Owner {
 
     fn preview(&mut self, changes: &[Change]) -> Result<(Vec<Outcome>, String), PublishError> {
         let (snapshot, head) = self.known()?;
-        let preview = || -> Result<(Vec<Outcome>, String), git2::Error> {
+        let Some(overlays) = self.reader.overlays() else { return Err(PublishError::Stopped) };
+        let memory = &mut self.reader.memory;
+        let mut preview = || -> Result<(Vec<Outcome>, String), git2::Error> {
             let base = self.repository.find_commit(head)?.tree()?;
-            let applied = apply::apply(&self.repository, &base, &snapshot.config, changes, false)?;
+            let applied = apply::apply(&self.repository, memory, &base, &overlays, changes, false)?;
             let tree = self.repository.find_tree(applied.tree)?;
             let mut patch = String::new();
             let diff = self.repository.diff_tree_to_tree(Some(&base), Some(&tree), None)?;
@@ -186,24 +188,17 @@ impl Owner {
         key: &(AppName, EnvironmentName),
         images: &Images,
     ) -> Result<Held, PublishError> {
-        let (mut snapshot, _) = self.known()?;
+        self.known()?;
         let parse = |id: &CommitId| Oid::from_str(id.as_str()).map_err(|error| self.damaged(&error));
         let (revision, commit) = (parse(revision)?, parse(commit)?);
         if !self.repository.odb().is_ok_and(|odb| odb.exists(revision)) {
             self.heads = None;
-            snapshot = self.refresh()?;
+            self.refresh()?;
         }
         if revision != commit && !self.repository.graph_descendant_of(revision, commit).unwrap_or(false) {
             return Ok(Held::No);
         }
-        let folder = snapshot.config.overlay(&key.0, &key.1).unwrap_or_default();
-        let there = || -> Option<Images> {
-            let tree = self.repository.find_commit(revision).ok()?.tree().ok()?;
-            let path = objects::kustomization(&tree, &folder).ok()?;
-            let content = objects::file(&self.repository, &tree, &path).ok()??.content;
-            Some(history::read_images(&crate::edit::image_entries(&content).ok()?))
-        };
-        let there = there().unwrap_or_default();
+        let there = self.reader.images_at(&self.repository, revision, key).unwrap_or_default();
         let same = images.iter().all(|(image, written)| there.get(image) == Some(written));
         Ok(if same { Held::Yes } else { Held::Changed })
     }

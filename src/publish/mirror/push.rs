@@ -174,8 +174,10 @@ impl Owner {
     }
 
     /// Makes the commits for one try at the known head.
-    fn prepare(&self, requests: &[Request], lines: &[VerdictNote]) -> Result<Attempt, git2::Error> {
-        let (Some(snapshot), Some(heads)) = (&self.snapshot, &self.heads) else {
+    fn prepare(&mut self, requests: &[Request], lines: &[VerdictNote]) -> Result<Attempt, git2::Error> {
+        let (Some(snapshot), Some(heads), Some(overlays)) =
+            (&self.snapshot, &self.heads, self.reader.overlays())
+        else {
             return Ok(Attempt::default());
         };
         let parent = self.repository.find_commit(heads.head)?;
@@ -183,8 +185,14 @@ impl Owner {
         let mut tree = base.clone();
         let (mut made, mut outcomes) = (Vec::new(), Vec::new());
         for request in requests {
-            let applied =
-                apply::apply(&self.repository, &tree, &snapshot.config, &request.changes, request.together)?;
+            let applied = apply::apply(
+                &self.repository,
+                &mut self.reader.memory,
+                &tree,
+                &overlays,
+                &request.changes,
+                request.together,
+            )?;
             tree = self.repository.find_tree(applied.tree)?;
             made.extend(applied.made.iter().map(|place| request.changes[*place].clone()));
             outcomes.push((applied.others, request.changes.len()));
