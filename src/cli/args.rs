@@ -130,6 +130,12 @@ pub enum Command {
     Status(Status),
     /// Show the commits that moved versions, newest first
     History(History),
+    /// Write a promote.yaml for this clone, and the `images` entries that are missing
+    Init {
+        /// Do not ask; without it, and without a terminal, the changes are only shown (exit code 10)
+        #[arg(long, short = 'y')]
+        yes: bool,
+    },
     /// Check a promote.yaml and list every problem with line and column
     Validate {
         /// The file

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod history;
+mod init;
 mod open;
 mod output;
 mod promote;
@@ -97,6 +98,7 @@ async fn other(command: Command, common: &Common, printer: &Printer) -> Result<E
         }
         Command::Status(what) => status::run(common, printer, &what).await,
         Command::History(what) => history::run(common, printer, &what).await,
+        Command::Init { yes } => init::run(common, printer, yes),
         Command::Validate { file } => validate::run(printer, &file),
         Command::Schema => {
             output::out(crate::config::SCHEMA.trim_end());
