@@ -75,9 +75,8 @@ pub(super) fn markers(
 /// `NAMESPACE:NAME` of an `ImagePolicy`.
 fn policy(text: &str) -> Result<String, String> {
     let legal = |part: &str| {
-        let allowed = |byte: u8| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
-        };
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
         let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
         part.len() <= 253
             && part.bytes().all(allowed)

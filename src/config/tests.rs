@@ -262,7 +262,8 @@ fn a_byte_order_mark_and_windows_line_ends_are_no_problem() {
 
 #[test]
 fn a_marker_means_the_image_that_its_policy_is_named_after_unless_promote_yaml_says_otherwise() {
-    let images = "images: {acme/web: {policy: {semver: {range: '*'}}}, proxy: {policy: {semver: {range: '*'}}}}";
+    let images =
+        "images: {acme/web: {policy: {semver: {range: '*'}}}, proxy: {policy: {semver: {range: '*'}}}}";
     let markers = |markers: &str| {
         let app = format!("apps: {{web: {{path: web, markers: {markers}, {images}}}}}\n");
         let config = parse(&format!("version: 1\nenvironments: {{local: {{registry: 'a:1'}}}}\n{app}"));

@@ -70,8 +70,16 @@ mod tests {
 
     #[test]
     fn an_entry_is_added_behind_the_others_in_their_style() {
-        becomes("images:\n- name: b\n# end\n", &tag("1"), "images:\n- name: b\n- name: r.io/a\n  newTag: \"1\"\n# end\n");
-        becomes("images:\n  - name: b\n    newTag: v1 # c\nnamePrefix: x\n", &tag("v2"), "images:\n  - name: b\n    newTag: v1 # c\n  - name: r.io/a\n    newTag: \"v2\"\nnamePrefix: x\n");
+        becomes(
+            "images:\n- name: b\n# end\n",
+            &tag("1"),
+            "images:\n- name: b\n- name: r.io/a\n  newTag: \"1\"\n# end\n",
+        );
+        becomes(
+            "images:\n  - name: b\n    newTag: v1 # c\nnamePrefix: x\n",
+            &tag("v2"),
+            "images:\n  - name: b\n    newTag: v1 # c\n  - name: r.io/a\n    newTag: \"v2\"\nnamePrefix: x\n",
+        );
         becomes("images: [{name: b}]\n", &tag("1"), "images: [{name: b}, {name: r.io/a, newTag: \"1\"}]\n");
         becomes("images: []\n", &tag("1"), "images: [{name: r.io/a, newTag: \"1\"}]\n");
         becomes("images:\nkind: x\n", &tag("1"), "images: [{name: r.io/a, newTag: \"1\"}]\nkind: x\n");
@@ -79,9 +87,21 @@ mod tests {
 
     #[test]
     fn a_list_is_begun_where_there_is_none() {
-        becomes("resources:\n- a\n", &image("1"), "resources:\n- a\nimages:\n- name: r.io/a\n  newName: r.io/a\n  newTag: \"1\"\n  digest: sha256:«\n");
-        becomes("resources:\r\n  - a", &tag("1"), "resources:\r\n  - a\r\nimages:\r\n  - name: r.io/a\r\n    newTag: \"1\"");
-        becomes("{\"resources\": []}", &tag("1"), "{\"resources\": [], \"images\": [{name: r.io/a, newTag: \"1\"}]}");
+        becomes(
+            "resources:\n- a\n",
+            &image("1"),
+            "resources:\n- a\nimages:\n- name: r.io/a\n  newName: r.io/a\n  newTag: \"1\"\n  digest: sha256:«\n",
+        );
+        becomes(
+            "resources:\r\n  - a",
+            &tag("1"),
+            "resources:\r\n  - a\r\nimages:\r\n  - name: r.io/a\r\n    newTag: \"1\"",
+        );
+        becomes(
+            "{\"resources\": []}",
+            &tag("1"),
+            "{\"resources\": [], \"images\": [{name: r.io/a, newTag: \"1\"}]}",
+        );
         becomes("", &Written::default(), "images:\n- name: r.io/a\n");
     }
 

@@ -71,21 +71,34 @@ fn a_marker_counts_for_its_own_namespace_only() {
 
 #[test]
 fn quotes_keep_their_style_and_a_number_gets_them() {
-    becomes("a: '1.0' #T\nb: \"1.0\" #T\nc: v1 #T\n", &tag("1.20"), "a: '1.20' #T\nb: \"1.20\" #T\nc: \"1.20\" #T\n");
-    becomes("a: 'x:1' #M\nb: \"x:1\" #M\n", &image("2"), "a: 'r.io/a:2@sha256:«' #M\nb: \"r.io/a:2@sha256:«\" #M\n");
+    becomes(
+        "a: '1.0' #T\nb: \"1.0\" #T\nc: v1 #T\n",
+        &tag("1.20"),
+        "a: '1.20' #T\nb: \"1.20\" #T\nc: \"1.20\" #T\n",
+    );
+    becomes(
+        "a: 'x:1' #M\nb: \"x:1\" #M\n",
+        &image("2"),
+        "a: 'r.io/a:2@sha256:«' #M\nb: \"r.io/a:2@sha256:«\" #M\n",
+    );
     becomes("a: 1.20 #T\n", &tag("1.20"), "a: \"1.20\" #T\n");
 }
 
 #[test]
 fn every_reading_of_a_tag_as_another_type_is_prevented() {
-    for number in ["1.20", "1e3", "017", "0x1F", "1_000", "2024-01-01", "yes", "N", "null", "12e4567", "0b11"] {
+    for number in ["1.20", "1e3", "017", "0x1F", "1_000", "2024-01-01", "yes", "N", "null", "12e4567", "0b11"]
+    {
         becomes("a: v1 #T\n", &tag(number), &format!("a: \"{number}\" #T\n"));
     }
 }
 
 #[test]
 fn the_name_stays_where_the_version_has_none() {
-    becomes("a: old.io:5000/x:1@sha256:‹ #M\nb: old.io:5000/x #N\nc: '1' #T\n", &tag("2"), "a: old.io:5000/x:2 #M\nb: old.io:5000/x #N\nc: '2' #T\n");
+    becomes(
+        "a: old.io:5000/x:1@sha256:‹ #M\nb: old.io:5000/x #N\nc: '1' #T\n",
+        &tag("2"),
+        "a: old.io:5000/x:2 #M\nb: old.io:5000/x #N\nc: '2' #T\n",
+    );
 }
 
 #[test]
@@ -109,7 +122,11 @@ fn a_marker_alone_on_a_line_is_about_the_value_below() {
 
 #[test]
 fn line_endings_marks_and_letters_beyond_ascii_stay() {
-    becomes("\u{feff}a: ü # ö\r\nb: x:1 #M\r\nc: 🎉", &image("2"), "\u{feff}a: ü # ö\r\nb: r.io/a:2@sha256:« #M\r\nc: 🎉");
+    becomes(
+        "\u{feff}a: ü # ö\r\nb: x:1 #M\r\nc: 🎉",
+        &image("2"),
+        "\u{feff}a: ü # ö\r\nb: r.io/a:2@sha256:« #M\r\nc: 🎉",
+    );
     becomes("a: x:1 #M", &image("2"), "a: r.io/a:2@sha256:« #M");
     becomes("---\na: x:1\t  #M\n...\n---\n- '1' #T\n", &tag("2"), "---\na: x:2\t  #M\n...\n---\n- '2' #T\n");
 }
@@ -176,7 +193,10 @@ fn a_file_without_a_marker_is_not_even_parsed() {
 fn an_empty_value_is_never_written() {
     let without_digest = tag("2");
     let refused = set(&marked("a: sha256:‹ #D\n"), &without_digest).unwrap_err().to_string();
-    assert_eq!(refused, "line 1: the marker of flux-system:app asks for a digest, and the version has none: write it out by hand");
+    assert_eq!(
+        refused,
+        "line 1: the marker of flux-system:app asks for a digest, and the version has none: write it out by hand"
+    );
     let nothing = Written::default();
     assert!(set(&marked("a: '1' #T\n"), &nothing).is_err());
     assert!(set(&marked("a: x:1 #M\n"), &nothing).is_err());
@@ -202,7 +222,11 @@ fn said(text: &str) -> Result<Written, String> {
 fn the_markers_of_an_image_say_together_what_stands() {
     assert_eq!(said("a: r.io/a:1@sha256:« #M\n").unwrap(), image("1"));
     assert_eq!(said("a: r.io/a:1 #M\nb: '1' #T\n").unwrap(), Written { digest: None, ..image("1") });
-    assert_eq!(said("a: '1' #T\nb: sha256:« #D\n").unwrap(), image("1"), "the name is the one that is configured");
+    assert_eq!(
+        said("a: '1' #T\nb: sha256:« #D\n").unwrap(),
+        image("1"),
+        "the name is the one that is configured"
+    );
     assert_eq!(said("a: r.io:5000/a #M\n").unwrap().new_name.as_deref(), Some("r.io:5000/a"));
     assert_eq!(said("a: r.io/a:1 #M\nb: r.io/a:1@sha256:« #M\n").unwrap(), image("1"));
 }
@@ -215,7 +239,10 @@ fn markers_that_contradict_each_other_or_hold_no_digest_are_refused() {
          same"
     );
     let refused = said("a: '1' #T\nb: r.io/a #N\n").unwrap_err();
-    assert!(refused.starts_with("app.yaml:1: the markers of flux-system:app leave no room for the digest"), "{refused}");
+    assert!(
+        refused.starts_with("app.yaml:1: the markers of flux-system:app leave no room for the digest"),
+        "{refused}"
+    );
     let refused = said("a: x:-1 #M\n").unwrap_err();
     assert!(refused.starts_with("app.yaml:1: invalid tag \"-1\""), "{refused}");
 }
@@ -235,9 +262,16 @@ fn a_value_that_differs_from_the_entry_is_told() {
 
 #[test]
 fn a_marker_says_what_of_the_image_its_value_holds() {
-    let found = markers(marked("a: x:1 #M\nb: x #N\nc: '1' #T\nd: y #D\ne: ~ #T\n").as_bytes()).unwrap().markers;
-    let parts: Vec<_> = found.iter().map(|marker| (marker.line, marker.part, marker.value.as_str())).collect();
-    let expected =
-        [(1, Part::Reference, "x:1"), (2, Part::Name, "x"), (3, Part::Tag, "1"), (4, Part::Digest, "y"), (5, Part::Tag, "")];
+    let found =
+        markers(marked("a: x:1 #M\nb: x #N\nc: '1' #T\nd: y #D\ne: ~ #T\n").as_bytes()).unwrap().markers;
+    let parts: Vec<_> =
+        found.iter().map(|marker| (marker.line, marker.part, marker.value.as_str())).collect();
+    let expected = [
+        (1, Part::Reference, "x:1"),
+        (2, Part::Name, "x"),
+        (3, Part::Tag, "1"),
+        (4, Part::Digest, "y"),
+        (5, Part::Tag, ""),
+    ];
     assert_eq!(parts, expected);
 }

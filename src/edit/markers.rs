@@ -166,7 +166,9 @@ fn places(tree: &Tree<'_>) -> (Vec<Place>, Vec<Misplaced>) {
             let node = node.and_then(|node| layout.editable(node).map(|()| node));
             let node = node.map_err(|reason| format!("the marker of {policy} {reason}"))?;
             if !taken.insert(node) {
-                return Err(format!("the marker of {policy} stands at a value that another one marks already"));
+                return Err(format!(
+                    "the marker of {policy} stands at a value that another one marks already"
+                ));
             }
             let value = tree.scalar(node).filter(|_| !tree.is_null(node)).unwrap_or_default().to_owned();
             Ok(Place { node, marker: Marker { policy, part, line: comment.line, value } })
@@ -182,7 +184,10 @@ fn places(tree: &Tree<'_>) -> (Vec<Place>, Vec<Misplaced>) {
             && let Some(at) = tree.text.get(node.span.clone()).and_then(|block| block.find(KEY))
         {
             let line = node.line + tree.text[node.span.start..node.span.start + at].matches('\n').count();
-            misplaced.push(Misplaced { line, reason: "a marker stands in a block of text, which is not edited".to_owned() });
+            misplaced.push(Misplaced {
+                line,
+                reason: "a marker stands in a block of text, which is not edited".to_owned(),
+            });
         }
     }
     misplaced.sort_by_key(|misplaced| misplaced.line);
@@ -271,7 +276,12 @@ impl<'n, 't> Layout<'n, 't> {
             // Its value stands on one of the next lines.
             (":", Some(&value)) => Ok(value),
             (":" | "" | ",", _) => Err("stands behind a key without a value"),
-            (between, _) if between.contains([']', '}']) => Err("stands behind a list or a mapping, not behind one value"),
+            (header, Some(_)) if header.contains(['|', '>']) => {
+                Err("stands at a block of text, which is not edited")
+            }
+            (between, _) if between.contains([']', '}']) => {
+                Err("stands behind a list or a mapping, not behind one value")
+            }
             _ => Err("stands behind no value"),
         }
     }
@@ -317,11 +327,7 @@ impl<'n, 't> Layout<'n, 't> {
 }
 
 /// Fails unless `edited` is the file of `before` with nothing but the values of `targets` changed, for two parsers.
-fn proven(
-    before: &Tree<'_>,
-    edited: &str,
-    targets: &BTreeMap<NodeId, String>,
-) -> Result<(), EditError> {
+fn proven(before: &Tree<'_>, edited: &str, targets: &BTreeMap<NodeId, String>) -> Result<(), EditError> {
     let differs = |reason: &str| EditError::Unverified { reason: reason.to_owned() };
     let after = Tree::parse_with_comments(text_of(edited.as_bytes())?)
         .map_err(|error| EditError::Unverified { reason: error.to_string() })?;

@@ -19,6 +19,8 @@ mod splice;
 mod tree;
 
 #[cfg(test)]
+mod generated_tests;
+#[cfg(test)]
 mod image_tests;
 #[cfg(test)]
 mod marker_tests;

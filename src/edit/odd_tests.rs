@@ -240,16 +240,25 @@ fn bombs() -> Vec<String> {
         format!("images:\n{}", "- name: a\n".repeat(20_000)),
         format!("{}x", many("\r").trim_end()),
         many("\u{feff}"),
+        many("# {\"$imagepolicy\": \"ns:a\"}\n"),
+        many("- x # {\"$imagepolicy\": \"ns:a\"}\n"),
         "x".repeat(1024 * 1024 + 1),
+        format!("x: {}\n", "y".repeat(10 * 1024 * 1024)),
     ]
 }
 
 #[test]
 fn a_hostile_file_is_answered_at_once() {
+    let written = image("v1");
     for bomb in bombs() {
         let start = Instant::now();
         let _ = set_image(bomb.as_bytes(), &"a".parse().unwrap(), &image("v1"));
         let _ = super::Record::parse(bomb.as_bytes());
+        let _ = super::add_image(bomb.as_bytes(), &"a".parse().unwrap(), &image("v1"));
+        let marked =
+            format!("{bomb}\n# {{\"$imagepolicy\": \"ns:a\"}}\na: b # {{\"$imagepolicy\": \"ns:a\"}}\n");
+        let _ = super::markers(marked.as_bytes());
+        let _ = super::set_markers(marked.as_bytes(), |_| Some(&written));
         let shown: String = bomb.chars().take(20).collect();
         // Without optimisation, and with other tests at the same time.
         assert!(start.elapsed() < Duration::from_secs(10), "{shown:?} took {:?}", start.elapsed());

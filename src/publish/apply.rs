@@ -8,7 +8,8 @@ use git2::{FileMode, Oid, Repository, Tree};
 
 use super::history::Images;
 use super::objects::Files;
-use super::overlay::{self, Memory, Overlays, Place};
+use super::overlay::{self, Memory};
+use super::places::{Overlays, Place};
 use super::{Change, Outcome, reference};
 use crate::config::Markers;
 use crate::edit::{self, EditError, Written};

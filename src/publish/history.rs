@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use super::message::{self, Trailers};
 use super::mirror::Entry;
 use super::objects::Files;
-use super::overlay::{self, Memory, Overlays};
+use super::overlay::{self, Memory};
+use super::places::Overlays;
 use crate::edit::Written;
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, Source, printable};
 
@@ -204,8 +205,11 @@ fn events_of(
         return Ok(Vec::new());
     }
     let groups = message::parse(&String::from_utf8_lossy(commit.message_bytes()));
-    let groups: HashMap<_, _> =
-        groups.into_iter().rev().map(|group| ((group.app.clone(), group.environment.clone()), group)).collect();
+    let groups: HashMap<_, _> = groups
+        .into_iter()
+        .rev()
+        .map(|group| ((group.app.clone(), group.environment.clone()), group))
+        .collect();
     let author = commit.author();
     let author = printable(
         &format!(

@@ -178,7 +178,10 @@ fn an_overlay_that_nobody_changed_has_one_event() {
 #[test]
 fn what_only_markers_hold_has_a_history_too() {
     let deployment = |tag: &str| {
-        format!("image: r:1/wiki:{tag}@sha256:{} # {{\"$imagepolicy\": \"flux-system:wiki\"}}\n", "a".repeat(64))
+        format!(
+            "image: r:1/wiki:{tag}@sha256:{} # {{\"$imagepolicy\": \"flux-system:wiki\"}}\n",
+            "a".repeat(64)
+        )
     };
     let path = "apps/wiki/local/parts/deployment.yaml";
     let mut told = story();

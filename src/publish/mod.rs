@@ -15,6 +15,7 @@ mod notes;
 mod objects;
 mod overlay;
 mod path;
+mod places;
 mod remote;
 mod snapshot;
 

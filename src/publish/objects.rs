@@ -155,7 +155,10 @@ impl<'r> Files<'r> {
                 match entry.kind() {
                     Some(ObjectType::Tree) if path.matches('/').count() < DEEPEST => {
                         let below = self.repository.find_tree(entry.id());
-                        open.push((path.clone(), below.map_err(|error| format!("{path}: {}", error.message()))?));
+                        open.push((
+                            path.clone(),
+                            below.map_err(|error| format!("{path}: {}", error.message()))?,
+                        ));
                     }
                     Some(ObjectType::Blob)
                         if entry.filemode() != i32::from(FileMode::Link) && is_yaml(name) =>
@@ -180,7 +183,8 @@ fn is_yaml(name: &str) -> bool {
 }
 
 /// The names that kustomize looks for, in its order.
-pub(super) const KUSTOMIZATION_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(super) const KUSTOMIZATION_NAMES: [&str; 3] =
+    ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The objects that `new` has and `old` does not, trees and files, looking only where they differ.
 pub(super) fn added(

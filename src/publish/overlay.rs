@@ -1,143 +1,26 @@
-//! Where the apps of a configuration are in a tree, and which images stand there.
+//! Which images stand in an app's overlay.
 //!
 //! An image stands in the `images` entry of its name. With `markers`, one that has no entry stands in the values that
 //! setter comments mark; where both are there, the entry counts, since it is what kustomize renders.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use git2::{ObjectType, Oid, Repository, Tree};
+use git2::Oid;
 
-use super::apply::record_path;
-use super::history::{Images, Key};
+use super::history::Images;
 use super::objects::{Files, Listed};
-use crate::config::{App, Config, Markers};
+use super::places::{Overlays, Place};
+use crate::config::{App, Markers};
 use crate::edit::{self, Marked, Marker, Written};
-use crate::model::{AppName, EnvironmentName, ImageName, printable};
+use crate::model::{ImageName, printable};
 
 /// How many files are remembered before all are forgotten: some versions of the largest configuration.
 const MOST_REMEMBERED: usize = 40_000;
 /// How many remarks one app gets; the others are counted.
 const MOST_REMARKS: usize = 10;
-
-/// One app in one environment.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) key: Key,
-    /// The folder of the kustomization.
-    pub(super) folder: String,
-    /// The file of its record.
-    pub(super) record: String,
-}
-
-/// All places of a configuration.
-pub(super) struct Overlays {
-    pub(super) config: Arc<Config>,
-    /// In the order of their keys.
-    pub(super) places: Vec<Place>,
-    /// The places by folder and by record.
-    at: HashMap<String, Vec<usize>>,
-    /// The folders above them.
-    above: HashSet<String>,
-}
-
-impl Overlays {
-    pub(super) fn new(config: Arc<Config>) -> Self {
-        let mut places = Vec::new();
-        let mut at: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut above = HashSet::new();
-        for app in config.apps.keys() {
-            for environment in config.environments.keys() {
-                let folder = config.overlay(app, environment).unwrap_or_default();
-                let record = record_path(app, environment);
-                for path in [&folder, &record] {
-                    at.entry(path.clone()).or_default().push(places.len());
-                    let ends = path.match_indices('/').map(|(end, _)| path[..end].to_owned());
-                    above.extend(ends);
-                }
-                places.push(Place { key: (app.clone(), environment.clone()), folder, record });
-            }
-        }
-        Self { config, places, at, above }
-    }
-
-    /// The place of an app in an environment.
-    pub(super) fn place(&self, app: &AppName, environment: &EnvironmentName) -> Option<&Place> {
-        let order = |place: &Place| (&place.key.0, &place.key.1).cmp(&(app, environment));
-        self.places.binary_search_by(order).ok().and_then(|index| self.places.get(index))
-    }
-
-    /// The app of a place.
-    pub(super) fn app(&self, place: &Place) -> Option<&App> {
-        self.config.apps.get(&place.key.0)
-    }
-
-    /// The places whose folder or record is another one in `new` than in `old`. Looks only at folders that differ and
-    /// lead to a place.
-    pub(super) fn changed(
-        &self,
-        repository: &Repository,
-        old: Option<&Tree<'_>>,
-        new: &Tree<'_>,
-    ) -> Result<BTreeSet<usize>, git2::Error> {
-        let mut found = BTreeSet::new();
-        self.compare(repository, "", old, Some(new), &mut found)?;
-        Ok(found)
-    }
-
-    fn compare(
-        &self,
-        repository: &Repository,
-        folder: &str,
-        old: Option<&Tree<'_>>,
-        new: Option<&Tree<'_>>,
-        found: &mut BTreeSet<usize>,
-    ) -> Result<(), git2::Error> {
-        let mut stayed = 0;
-        for (position, entry) in new.iter().flat_map(|new| new.iter()).enumerate() {
-            let name = entry.name_bytes();
-            // Most entries of a large folder have kept their place.
-            let same_place = old.and_then(|old| old.get(position)).filter(|old| old.name_bytes() == name);
-            let before = same_place.or_else(|| old.and_then(|old| old.get_name_bytes(name)));
-            stayed += usize::from(before.is_some());
-            if before.as_ref().is_some_and(|old| old.id() == entry.id() && old.filemode() == entry.filemode()) {
-                continue;
-            }
-            let sides = (before.as_ref().and_then(folder_id), folder_id(&entry));
-            self.step(repository, folder, name, sides, found)?;
-        }
-        let Some(old) = old.filter(|old| old.len() > stayed) else { return Ok(()) };
-        for entry in old {
-            let name = entry.name_bytes();
-            if new.is_none_or(|new| new.get_name_bytes(name).is_none()) {
-                self.step(repository, folder, name, (folder_id(&entry), None), found)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn step(
-        &self,
-        repository: &Repository,
-        folder: &str,
-        name: &[u8],
-        (old, new): (Option<Oid>, Option<Oid>),
-        found: &mut BTreeSet<usize>,
-    ) -> Result<(), git2::Error> {
-        let Ok(name) = std::str::from_utf8(name) else { return Ok(()) };
-        let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        found.extend(self.at.get(&path).into_iter().flatten());
-        if !self.above.contains(&path) {
-            return Ok(());
-        }
-        let tree = |id: Option<Oid>| id.map(|id| repository.find_tree(id)).transpose();
-        self.compare(repository, &path, tree(old)?.as_ref(), tree(new)?.as_ref(), found)
-    }
-}
-
-fn folder_id(entry: &git2::TreeEntry<'_>) -> Option<Oid> {
-    (entry.kind() == Some(ObjectType::Tree)).then(|| entry.id())
-}
+/// In characters.
+const LONGEST_REMARK: usize = 800;
 
 /// What was read of files, by their content: the same file is read once.
 #[derive(Default)]
@@ -171,7 +54,8 @@ impl Memory {
         if let Some(known) = self.marked.get(&file.id) {
             return known.clone();
         }
-        let read = files.read(file).and_then(|found| marked(&found.content, &file.path));
+        let content = files.read(file).map_err(|words| format!("{words}, so its markers are not obeyed"));
+        let read = content.and_then(|found| marked(&found.content, &file.path));
         let read = Arc::new(read);
         if self.marked.len() >= MOST_REMEMBERED {
             self.marked.clear();
@@ -218,9 +102,7 @@ pub(super) fn read(files: &Files<'_>, memory: &mut Memory, overlays: &Overlays, 
                 let problem = problem.map(|image| missing(image, &path, &images, ""));
                 Reading { images, problem, remarks: Vec::new() }
             }
-            (Err(problem), _) | (_, Err(problem)) => {
-                Reading { problem: Some(problem), ..Reading::default() }
-            }
+            (Err(problem), _) | (_, Err(problem)) => Reading { problem: Some(problem), ..Reading::default() },
         };
     };
     let listed = files.yaml_files(&place.folder);
@@ -229,12 +111,7 @@ pub(super) fn read(files: &Files<'_>, memory: &mut Memory, overlays: &Overlays, 
         listed.iter().map(read).filter(|(_, read)| says_something(read)).collect()
     });
     match found {
-        Ok(found) => {
-            let repository = |image: &ImageName| {
-                overlays.config.repository(&place.key.1, &place.key.0, image).map(|name| name.to_string())
-            };
-            with_markers(app, markers, (path, entries), &found, &place.folder, repository)
-        }
+        Ok(found) => with_markers(overlays, place, (app, markers), (path, entries), &found),
         Err(problem) => Reading { problem: Some(problem), ..Reading::default() },
     }
 }
@@ -250,13 +127,22 @@ fn entries_at(files: &Files<'_>, memory: &mut Memory, path: &str) -> Result<Imag
 
 /// Brings entries and markers together.
 fn with_markers(
-    app: &App,
-    markers: &Markers,
+    overlays: &Overlays,
+    place: &Place,
+    (app, markers): (&App, &Markers),
     (path, entries): (Result<String, String>, Result<Images, String>),
     found: &MarkedFiles,
-    folder: &str,
-    repository: impl Fn(&ImageName) -> Option<String>,
 ) -> Reading {
+    let Place { key: (name, environment), folder, .. } = place;
+    let repository = |image: &ImageName| {
+        let repository = overlays.config.repository(environment, name, image);
+        repository.map(|repository| repository.to_string()).unwrap_or_default()
+    };
+    // Several apps may share a folder.
+    let known_elsewhere = |policy: &str| {
+        let mut others = overlays.config.apps.values().filter_map(|app| app.markers.as_ref());
+        others.any(|markers| markers.image(policy).is_some())
+    };
     let mut reading = Reading::default();
     let mut by_image: BTreeMap<&ImageName, Vec<(&str, &Marker)>> = BTreeMap::new();
     let mut policies: BTreeSet<&str> = BTreeSet::new();
@@ -264,11 +150,14 @@ fn with_markers(
         match read.as_ref() {
             Ok(marked) => {
                 let misplaced = marked.misplaced.iter();
-                reading.remarks.extend(misplaced.map(|told| format!("{path}:{}: {}", told.line, told.reason)));
+                reading
+                    .remarks
+                    .extend(misplaced.map(|told| format!("{path}:{}: {}", told.line, told.reason)));
                 for marker in &marked.markers {
                     policies.insert(&marker.policy);
                     match markers.image(&marker.policy) {
                         Some(image) => by_image.entry(image).or_default().push((path, marker)),
+                        None if known_elsewhere(&marker.policy) => {}
                         None => reading.remarks.push(unknown(path, marker, app)),
                     }
                 }
@@ -303,13 +192,17 @@ fn with_markers(
             };
             reading.problem.get_or_insert_with(lack);
         } else {
-            match edit::carried(marked, &repository(image).unwrap_or_default()) {
+            match edit::carried(marked, &repository(image)) {
                 Ok(written) => _ = reading.images.insert(image.clone(), written),
-                Err(words) => _ = reading.problem.get_or_insert(words),
+                Err(words) => _ = reading.problem.get_or_insert(printable(&words, LONGEST_REMARK)),
             }
         }
     }
     reading.images.extend(entries);
+    // They name files, which anybody who may push can call as they like.
+    for remark in &mut reading.remarks {
+        *remark = printable(remark, LONGEST_REMARK);
+    }
     if reading.remarks.len() > MOST_REMARKS {
         let more = reading.remarks.len() - MOST_REMARKS;
         reading.remarks.truncate(MOST_REMARKS);
@@ -336,3 +229,7 @@ fn missing(image: &ImageName, path: &str, images: &Images, also: &str) -> String
         if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", names.join(", ")) };
     format!("{path}: no entry `{image}` below `images:` ({there}){also}; add `- name: {image}` there")
 }
+
+#[cfg(test)]
+#[path = "overlay_tests.rs"]
+mod tests;

@@ -15,6 +15,7 @@ mod discover_and_elect;
 mod exit_codes;
 mod killed;
 mod logs;
+mod markers;
 mod metrics_and_health;
 mod policies;
 mod promotion;

@@ -6,7 +6,10 @@ use super::{problems, with_image};
 fn with_markers(markers: &str) -> String {
     with_image("policy: {semver: {range: '*'}}")
         .replace("path: web", &format!("path: web, markers: {markers}"))
-        .replace("images: {web:", "images: {acme/web: {policy: {semver: {range: '*'}}, repository: a/b}, proxy:")
+        .replace(
+            "images: {web:",
+            "images: {acme/web: {policy: {semver: {range: '*'}}, repository: a/b}, proxy:",
+        )
 }
 
 #[test]
@@ -18,7 +21,9 @@ fn mistakes_of_markers_are_told() {
         ("{}", format!("3:34: {path}: has no policy; write true, or {{\"NAMESPACE:POLICY\": IMAGE}}")),
         (
             "{flux-system:prox: proxi}",
-            format!("3:53: {path}.flux-system:prox: no such image of this app (got \"proxi\"); did you mean \"proxy\"?"),
+            format!(
+                "3:53: {path}.flux-system:prox: no such image of this app (got \"proxi\"); did you mean \"proxy\"?"
+            ),
         ),
         (
             "{flux-system:other: something}",
@@ -46,7 +51,11 @@ fn mistakes_of_markers_are_told() {
         assert_eq!(problems(&with_markers(markers)), [words], "{markers}");
     }
     assert_eq!(
-        problems(&with_markers("true").replace("proxy:", "other/web:").replace("{range: '*'}}}}", "{range: '*'}}}}")),
+        problems(
+            &with_markers("true")
+                .replace("proxy:", "other/web:")
+                .replace("{range: '*'}}}}", "{range: '*'}}}}")
+        ),
         [format!(
             "3:34: {path}: a marker that names \"web\" could mean acme/web or other/web; name their policies, like \
              {{\"flux-system:web\": other/web}}"
