@@ -14,6 +14,7 @@
 mod charts;
 mod command;
 mod deploy;
+mod edits;
 mod image;
 mod infra_aws;
 mod infra_aws_page;
