@@ -11,6 +11,7 @@ mod bed;
 
 mod build;
 mod burst;
+mod edit;
 mod elect;
 mod feed;
 mod floor;
@@ -29,8 +30,9 @@ use report::Report;
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 10] = [
+const QUESTIONS: [Question; 11] = [
     ("push", push::answer),
+    ("edit", edit::answer),
     ("latency", latency::answer),
     ("build", build::answer),
     ("burst", burst::answer),
