@@ -232,7 +232,7 @@ impl Line {
     }
 
     fn desired<'a>(&self, snapshot: &'a Snapshot, environment: &EnvironmentName) -> Option<&'a Desired> {
-        snapshot.desired.get(&(self.spec.name.0.clone(), environment.clone()))
+        snapshot.desired.get(&(self.spec.name.0.clone(), environment.clone())).map(|desired| &**desired)
     }
 }
 
