@@ -103,17 +103,17 @@ impl Credentials {
         }
         let Some(helper) = self.helper_of(host) else { return found };
         let generation = self.generation();
-        let mut helped = self.helped.lock().await;
-        if helped.0 != generation {
-            *helped = (generation, BTreeMap::new());
+        let mut answers = self.helped.lock().await;
+        if answers.0 != generation {
+            *answers = (generation, BTreeMap::new());
         }
-        if let Some(login) = helped.1.get(&helper.server) {
+        if let Some(login) = answers.1.get(&helper.server) {
             return Ok(login.clone());
         }
         let login = helper::run(&helper)
             .await
             .map_err(|reason| DiscoverError::HelperFailed { registry: host.clone(), reason })?;
-        helped.1.insert(helper.server, login.clone());
+        answers.1.insert(helper.server, login.clone());
         Ok(login)
     }
 

@@ -6,8 +6,9 @@
 //!
 //! A list of tags does not tell that a tag was pushed again with other content; only its digest does, which costs a
 //! request (HEAD) per tag. So that a pass stays at one request per repository, the tags that stand in Git are asked for
-//! at the first look, when the list has changed, and else once in ten to twenty looks, at most every five minutes. The
-//! repositories do so at different times. A tag that a policy follows is asked for at every look.
+//! at the first look, when the list has changed, when somebody told of the repository, and else once in ten to twenty
+//! looks, at most every five minutes. The repositories do so at different times. A tag that a policy follows is asked for
+//! at every look.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -165,7 +166,7 @@ pub async fn run(
     let mut lanes = Lanes::default();
     let mut asked: BTreeSet<Repository> = BTreeSet::new();
     let mut looks = JoinSet::new();
-    let mut last: Option<Instant> = None;
+    let mut began: Option<Instant> = None;
     let seed = RandomState::new();
     let mut wanted = ours(&targets.borrow_and_update(), &host);
     let mut told = nudges.told();
@@ -195,7 +196,7 @@ pub async fn run(
         let mut free = None;
         loop {
             if let Some(spacing) = registries.spacing(&host) {
-                free = last.map(|last| last + spacing).filter(|free| *free > now);
+                free = began.map(|began| began + spacing).filter(|free| *free > now);
                 if free.is_some() || !lanes.running.is_empty() {
                     break;
                 }
@@ -206,9 +207,12 @@ pub async fn run(
                 asked.remove(&repository);
                 continue;
             };
-            last = Some(now);
+            began = Some(now);
             let (known, named, watch) = match tracks.get(&repository) {
-                Some(track) => (track.known.clone(), track.named.clone(), track.watch),
+                // Who pushes a tag again is heard of by the same way.
+                Some(track) => {
+                    (track.known.clone(), track.named.clone(), track.watch.filter(|_| !track.nudged))
+                }
                 None => Default::default(),
             };
             looks.spawn(self::look(registries.clone(), repository, look, known, named, watch));

@@ -503,6 +503,28 @@ async fn a_nudged_repository_is_looked_at_now_and_once_for_all_nudges() {
 }
 
 #[tokio::test]
+async fn a_nudge_has_the_tags_that_stand_in_git_asked_for_as_well() {
+    let digest = format!("Docker-Content-Digest: {}", Digest::of(b"one"));
+    let stub = Stub::start(move |head| {
+        if head.starts_with("HEAD") {
+            reply("200 OK", &[&digest], "")
+        } else {
+            reply("200 OK", &[], r#"{"tags":["v1"]}"#)
+        }
+    })
+    .await;
+    let repository = stub.repository();
+    let (nudges, mut inbox, targets) = rarely(&repository);
+    assert!(inbox.recv().await.unwrap().digests.is_empty());
+    let look =
+        feed::Look { watched: ["v1".parse().unwrap()].into(), ..feed::Look::every(Duration::from_hours(1)) };
+    targets.send_replace([(repository.clone(), look)].into());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    nudges.add([repository]);
+    assert_eq!(inbox.recv().await.unwrap().digests.len(), 1);
+}
+
+#[tokio::test]
 async fn a_nudge_waits_for_the_registrys_pause_and_is_not_forgotten() {
     let answers = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let registry = Stub::start(move |_| match answers.fetch_add(1, std::sync::atomic::Ordering::SeqCst) {

@@ -14,7 +14,7 @@ struct Aws {
 impl Aws {
     async fn start() -> Self {
         let number = Arc::new(Mutex::new(1));
-        let (given, taken) = (Arc::clone(&number), Arc::clone(&number));
+        let (given, accepted) = (Arc::clone(&number), Arc::clone(&number));
         let api = Stub::start(move |head| {
             if head.contains("WebIdentityToken=identity-token") {
                 return reply("200 OK", &[], STS);
@@ -44,7 +44,7 @@ impl Aws {
         })
         .await;
         let registry = Stub::start(move |head| {
-            let pair = format!("AWS:password-{}", taken.lock().unwrap());
+            let pair = format!("AWS:password-{}", accepted.lock().unwrap());
             let basic =
                 format!("authorization: Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
             if has_header(head, &basic) {
