@@ -110,7 +110,7 @@ impl Credentials {
         if let Some(login) = answers.1.get(&helper.server) {
             return Ok(login.clone());
         }
-        let login = helper::run(&helper)
+        let login = Box::pin(helper::run(&helper))
             .await
             .map_err(|reason| DiscoverError::HelperFailed { registry: host.clone(), reason })?;
         answers.1.insert(helper.server, login.clone());

@@ -27,8 +27,7 @@ impl Quota {
     pub(crate) fn read(remaining: Option<&str>, limit: Option<&str>, now: Instant) -> Option<Self> {
         let number = |header: Option<&str>| header?.split(';').next()?.trim().parse::<u64>().ok();
         let window = |header: Option<&str>| {
-            let words = header?.split(';').skip(1);
-            words.filter_map(|word| word.trim().strip_prefix("w=")?.parse().ok()).next()
+            header?.split(';').skip(1).find_map(|word| word.trim().strip_prefix("w=")?.parse().ok())
         };
         Some(Self {
             remaining: number(remaining)?,

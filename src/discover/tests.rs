@@ -423,10 +423,10 @@ async fn a_tag_that_stands_in_git_is_asked_for_at_first_and_when_the_list_change
     let stub = Stub::start(move |head| {
         if head.starts_with("HEAD") {
             let digest = Digest::of(b"one");
-            return match has_header(head, "if-none-match: \"one\"") {
-                true => reply("304 Not Modified", &[], ""),
-                false => reply("200 OK", &["ETag: \"one\"", &format!("Docker-Content-Digest: {digest}")], ""),
-            };
+            if has_header(head, "if-none-match: \"one\"") {
+                return reply("304 Not Modified", &[], "");
+            }
+            return reply("200 OK", &["ETag: \"one\"", &format!("Docker-Content-Digest: {digest}")], "");
         }
         reply("200 OK", &[], &format!(r#"{{"tags":["latest","v1","{}"]}}"#, listed.lock().unwrap()))
     })
@@ -546,7 +546,7 @@ async fn a_nudge_waits_for_the_registrys_pause_and_is_not_forgotten() {
     while let Err(error) = inbox.recv().await.unwrap().result {
         assert!(matches!(error, DiscoverError::BackingOff { .. }), "{error}");
     }
-    assert!(began.elapsed() >= Duration::from_millis(1000), "{:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(registry.count("GET"), 3);
 }
 

@@ -78,7 +78,8 @@ impl Connections {
         match (self.credentials.login(&host.name).await, &host.ecr) {
             // The helper that people have configured for ECR would give the same password.
             (Ok(None) | Err(DiscoverError::HelperNotRun { .. }), Some(ecr)) => {
-                self.passwords.login(ecr, &host.name).await.map(Some)
+                // Asked seldom, and too large to be a part of every question.
+                Box::pin(self.passwords.login(ecr, &host.name)).await.map(Some)
             }
             (found, _) => found,
         }

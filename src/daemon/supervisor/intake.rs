@@ -122,16 +122,15 @@ impl Supervisor {
         for (tag, found) in digests {
             let key = (repository.clone(), tag);
             let other = self.committed(&key).find(|digest| **digest != found).cloned();
-            match other.filter(|_| !followed.contains(&key.1)) {
-                Some(committed) if self.moved_tags.get(&key) != Some(&found) => {
+            if let Some(committed) = other.filter(|_| !followed.contains(&key.1)) {
+                if self.moved_tags.get(&key) != Some(&found) {
                     let event = TagMoved { repository, tag: &key.1, committed: &committed, found: &found };
                     self.context.health.note(&part_of(&key), event.to_string());
                     event.emit(&self.context.metrics);
                     self.moved_tags.insert(key.clone(), found.clone());
                 }
-                Some(_) => {}
-                None if self.moved_tags.remove(&key).is_some() => self.context.health.forget(&part_of(&key)),
-                None => {}
+            } else if self.moved_tags.remove(&key).is_some() {
+                self.context.health.forget(&part_of(&key));
             }
             if followed.contains(&key.1) || self.digests.contains_key(&key) {
                 self.seen.note(repository, &found, Timestamp::now());

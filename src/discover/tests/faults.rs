@@ -285,7 +285,7 @@ async fn little_quota_slows_the_feed_before_it_is_used_up_and_is_told() {
     let stub = Stub::start(move |_| reply("200 OK", &headers, LIST)).await;
     let repository = |number: usize| Repository::new(stub.host(), &format!("app-{number}")).unwrap();
     let wanted =
-        (0..3).map(|number| (repository(number), feed::Look::every(Duration::from_secs(60)))).collect();
+        (0..3).map(|number| (repository(number), feed::Look::every(Duration::from_mins(1)))).collect();
     let (registries, events) = registries(Credentials::new(Vec::new()));
     // What is known from an earlier answer.
     assert!(registries.tags(&repository(9), None).await.is_ok());
