@@ -160,19 +160,16 @@ impl Receivers {
 
     /// Whether a claim holds; `body` matters to claims about the body alone.
     pub async fn judge(&self, door: &Door, claim: &Claim, body: &[u8]) -> Result<(), Denied> {
-        match (&door.receiver.proof, claim) {
-            (Proof::Google { audience, identity }, Claim::Identity(text)) => {
-                let token = Token::read(text).map_err(Denied::Refused)?;
-                token.fits(audience, identity, Timestamp::now()).map_err(Denied::Refused)?;
-                let key = self.keys.key(token.key()).await;
-                self.health.tell(&part(&door.name), key.as_ref().err().cloned());
-                let key = key.map_err(Denied::Unavailable)?.ok_or(Denied::Refused(Refusal::Wrong))?;
-                token.is_signed_by(&key).map_err(Denied::Refused)
-            }
-            _ => {
-                let secret = door.secret().map_err(Denied::Unavailable)?;
-                claim.holds(&secret, body).map_err(Denied::Refused)
-            }
+        if let (Proof::Google { audience, identity }, Claim::Identity(text)) = (&door.receiver.proof, claim) {
+            let token = Token::read(text).map_err(Denied::Refused)?;
+            token.fits(audience, identity, Timestamp::now()).map_err(Denied::Refused)?;
+            let key = self.keys.key(token.key()).await;
+            self.health.tell(&part(&door.name), key.as_ref().err().cloned());
+            let key = key.map_err(Denied::Unavailable)?.ok_or(Denied::Refused(Refusal::Wrong))?;
+            token.is_signed_by(&key).map_err(Denied::Refused)
+        } else {
+            let secret = door.secret().map_err(Denied::Unavailable)?;
+            claim.holds(&secret, body).map_err(Denied::Refused)
         }
     }
 

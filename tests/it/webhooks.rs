@@ -150,6 +150,29 @@ fn an_empty_message_that_is_signed_means_everything() {
 }
 
 #[test]
+fn a_message_that_comes_before_the_push_is_over_is_not_lost() {
+    let (site, daemon) = hooked("early", "  ci: {type: generic-hmac, secret: hook}\n");
+    site.push_image("local", "test-app", "1.1.0");
+    // Distribution tells of a push when the tag is listed already, and leads nowhere yet.
+    let tag = format!("{}/test-app/_manifests/tags/1.1.0/current", site.name());
+    let tag = bed::bed().dir.join("registry/local/docker/registry/v2/repositories").join(tag);
+    let aside = site.folder().join("aside");
+    std::fs::rename(&tag, &aside).unwrap();
+    assert_eq!(call(&daemon, "ci", "").0, 202);
+    let missed = || {
+        let metrics = daemon.get("/metrics").1;
+        let mut requests = metrics.lines().filter(|line| line.starts_with("promote_registry_requests_total"));
+        requests.any(|line| line.contains("\"404\"") && line.contains("HEAD")).then_some(())
+    };
+    until(missed).unwrap_or_else(|| site.give_up("the tag's digest was not asked for"));
+
+    std::fs::rename(&aside, &tag).unwrap();
+
+    site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "brings it");
+    daemon.stop();
+}
+
+#[test]
 fn a_push_to_git_is_read_at_once() {
     let site = site("git-push");
     let digest = site.push_image("local", "test-app", "1.0.0");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Answer, Done, Supervisor};
 use crate::discover::{Depth, DiscoverError, Facts};
@@ -15,6 +15,8 @@ use crate::model::{Digest, Exit, Repository, Tag};
 const DATED_AT_A_PASS: usize = 200;
 /// A tag that is listed without a manifest is asked for again after this long, then after twice as long, …
 const ABSENT: Duration = Duration::from_secs(1);
+/// … so often without waiting for the registry's next poll (a webhook comes before the push is over) …
+const ABSENT_FOLLOWED: u32 = 4;
 /// … and at the latest after this long.
 const ABSENT_LONGEST: Duration = Duration::from_mins(10);
 
@@ -131,6 +133,14 @@ impl Supervisor {
         let (tries, next) = self.absent.entry(key).or_insert((0, Instant::now()));
         *next = Instant::now() + ABSENT.saturating_mul(1 << *tries).min(ABSENT_LONGEST);
         *tries = (*tries + 1).min(16);
+        let (tries, next) = (*tries, *next);
+        if tries <= ABSENT_FOLLOWED && !self.mode.once {
+            let (nudges, repository) = (self.mode.receivers.nudges(), repository.clone());
+            tokio::spawn(async move {
+                sleep_until(next).await;
+                nudges.add([repository]);
+            });
+        }
     }
 
     /// Forgets the digests of versions that have waited long enough: one is taken only if it is still what was first seen.
