@@ -119,6 +119,8 @@ fn the_parts_end_with_a_bed_that_is_killed() {
 
 #[test]
 fn parts_that_are_built_are_found_at_once() {
+    let built = Command::new(BUILD).arg("--find").output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let began = Instant::now();
     let output = Command::new(BUILD).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
