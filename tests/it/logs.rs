@@ -35,7 +35,7 @@ fn a_good_release_is_told_in_one_line_for_each_change_of_state() {
     let log = redacted(&site, &daemon.stop(), &address);
 
     insta::assert_snapshot!(log, @r#"
-    INFO serving /metrics, /healthz and /readyz address=ADDRESS
+    INFO serving /metrics, /healthz, /readyz and /webhooks address=ADDRESS tls=false
     INFO started repository=REPOSITORY branch="main" head=COMMIT-0 apps=1 environments=1
     INFO committed app="test-app" environment="local" image=test-app from="1.0.0" to="1.1.0" source=registry commit="COMMIT-1" races=0 milliseconds=N
     INFO rollout app=test-app environment=local commit="COMMIT-1" phase=delivering

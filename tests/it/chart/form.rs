@@ -46,7 +46,7 @@ fn the_program_understands_its_arguments_as_they_are_rendered() {
             pod = pod.with_mount(path.contains("/registries/").then(|| registries.clone()), &path);
         }
         let daemon = site.promoted().in_pod(pod).rendered(&arguments(template)).start();
-        let line = daemon.wait_log("serving /metrics, /healthz and /readyz");
+        let line = daemon.wait_log("serving /metrics, /healthz, /readyz and /webhooks");
         assert!(line.contains("0.0.0.0:9797"), "{line}");
         daemon.stop();
     }
