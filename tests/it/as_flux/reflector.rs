@@ -84,6 +84,8 @@ impl<'s> Reflector<'s> {
         self.create(&objects);
         let url = format!("{}/apis/{API}/namespaces/{}/imagepolicies", bed().api, self.namespace);
         let settled = || {
+            // Hundreds of objects are read at each look, by the same cores that the controller needs.
+            std::thread::sleep(std::time::Duration::from_secs(1));
             let answer = request("GET", &url, &[], b"").ok()?;
             let list: Value = serde_json::from_slice(&answer.body).ok()?;
             let mut answers = vec![None; asked.len()];
