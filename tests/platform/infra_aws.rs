@@ -145,7 +145,7 @@ fn without_the_aws_cli_nothing_is_made() {
     for line in graph.lines() {
         match &quoted(line)[..] {
             [from, to] if line.contains("->") => {
-                _ = needs.entry(from.clone()).or_default().insert(to.clone())
+                _ = needs.entry(from.clone()).or_default().insert(to.clone());
             }
             [one, _] if line.contains("[label") => _ = needs.entry(one.clone()).or_default(),
             _ => {}
