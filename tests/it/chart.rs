@@ -9,7 +9,7 @@ use std::process::Command;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::bed::{self, Daemon, Pod, Site, bed};
+use crate::bed::{self, Daemon, Pod, Site, bed, until};
 
 /// A right: verb and resource, in a namespace; the last is empty for a right in all of them.
 type Right = (String, String, String);
@@ -186,16 +186,20 @@ fn the_whole_job(site: &Site, release: &Release) {
 
 /// Panics unless everything that was asked for is granted, and nothing else.
 fn all_rights_are_needed_and_none_is_missing(release: &Release) {
-    let (asked, refused) = release.asked();
-    assert!(refused.is_empty(), "a right is missing: {refused:#?}");
     let granted = release.granted();
     let covers = |granted: &Right, asked: &Right| {
         (&granted.0, &granted.1) == (&asked.0, &asked.1) && (granted.2.is_empty() || granted.2 == asked.2)
     };
+    let idle = |asked: &BTreeSet<Right>| -> Vec<Right> {
+        granted.iter().filter(|right| !asked.iter().any(|asked| covers(right, asked))).cloned().collect()
+    };
+    // A watch is written down when it has ended, which the API server may take its time for.
+    _ = until(|| idle(&release.asked().0).is_empty().then_some(()));
+    let (asked, refused) = release.asked();
+    assert!(refused.is_empty(), "a right is missing: {refused:#?}");
     let missing: Vec<_> =
         asked.iter().filter(|asked| !granted.iter().any(|right| covers(right, asked))).collect();
-    let idle: Vec<_> =
-        granted.iter().filter(|right| !asked.iter().any(|asked| covers(right, asked))).collect();
+    let idle = idle(&asked);
     assert!(
         missing.is_empty() && idle.is_empty(),
         "used and not granted: {missing:?}; granted and not used: {idle:?}"

