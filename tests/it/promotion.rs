@@ -296,10 +296,10 @@ fn what_refers_to_an_image_comes_with_it(from: &str, to: &str) {
     signature.as_object_mut().unwrap().remove("subject");
     let signature = site.push_manifest(from, "test-app", &signature, Some(&format!("{fallback}.sig")));
     let sbom = refers_to(&image, "application/spdx+json", &site, from);
-    let size = sbom.to_string().len();
+    let length = sbom.to_string().len();
     let sbom = site.push_manifest(from, "test-app", &sbom, None);
     let entry =
-        json!({"mediaType": MANIFEST, "digest": sbom, "size": size, "artifactType": "application/spdx+json"});
+        json!({"mediaType": MANIFEST, "digest": sbom, "size": length, "artifactType": "application/spdx+json"});
     let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
     site.push_manifest(from, "test-app", &list, Some(&fallback));
     site.once().expect_code(0);
