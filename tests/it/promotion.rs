@@ -298,8 +298,7 @@ fn what_refers_to_an_image_comes_with_it(from: &str, to: &str) {
     let sbom = refers_to(&image, "application/spdx+json", &site, from);
     let length = sbom.to_string().len();
     let sbom = site.push_manifest(from, "test-app", &sbom, None);
-    let entry =
-        json!({"mediaType": MANIFEST, "digest": sbom, "size": length, "artifactType": "application/spdx+json"});
+    let entry = json!({"mediaType": MANIFEST, "digest": sbom, "size": length, "artifactType": "application/spdx+json"});
     let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
     site.push_manifest(from, "test-app", &list, Some(&fallback));
     site.once().expect_code(0);
