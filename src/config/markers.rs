@@ -103,11 +103,9 @@ fn image(text: &str, images: &[ImageDraft<'_>]) -> Result<ImageName, String> {
     }
     let got = shown(text);
     let known = images.iter().map(|draft| draft.name.as_str());
-    Err(match nearest(text, known.clone()) {
-        Some(near) => format!("no such image of this app (got \"{got}\"); did you mean \"{near}\"?"),
-        None => {
-            let known: Vec<&str> = known.take(10).collect();
-            format!("no such image of this app (got \"{got}\"); known here: {}", known.join(", "))
-        }
-    })
+    if let Some(near) = nearest(text, known.clone()) {
+        return Err(format!("no such image of this app (got \"{got}\"); did you mean \"{near}\"?"));
+    }
+    let known: Vec<&str> = known.take(10).collect();
+    Err(format!("no such image of this app (got \"{got}\"); known here: {}", known.join(", ")))
 }

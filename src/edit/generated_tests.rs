@@ -3,8 +3,6 @@
 //! `EDIT_CASES` says how many there are [300]; `make generated` runs 30,000 of optimised code.
 #![allow(clippy::unwrap_used)]
 
-use serde_yaml::Value;
-
 use super::{Written, image_entries, markers, set_image, set_markers};
 
 /// A small generator of numbers (xorshift): the same case for the same number, everywhere.
@@ -385,7 +383,7 @@ fn strings(text: &str, written: &Written) -> Result<(), String> {
     for document in super::documents(text.as_bytes()).map_err(|error| error.to_string())? {
         let entries = document["images"].as_sequence().cloned().unwrap_or_default();
         for entry in entries.iter().filter(|entry| entry["name"] == "a") {
-            if entry["newTag"] != Value::from(tag) {
+            if entry["newTag"] != tag {
                 return Err(format!("a reader takes the tag for {:?}", entry["newTag"]));
             }
         }

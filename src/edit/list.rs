@@ -50,7 +50,7 @@ pub(super) fn append(
     let Kind::Mapping { flow, pairs } = &node.kind else {
         return Err(doubtful(node.line, "the file is not a mapping"));
     };
-    let Some((name, list)) = tree.pair(root, key) else {
+    let Some((place, list)) = tree.pair(root, key) else {
         if *flow && pairs.is_empty() {
             return Ok(Splice::insert(node.span.start + 1, format!("{key}: [{}]", item.flow())));
         }
@@ -87,7 +87,7 @@ pub(super) fn append(
             Ok(insert_line(tree.text, end, dash, &item.block(dash, line_ending(tree.text, end))))
         }
         Kind::Scalar { .. } if node.is_absent() && node.anchored.is_none() => {
-            Ok(Splice::insert(colon_end(tree, name)?, format!(" [{}]", item.flow())))
+            Ok(Splice::insert(colon_end(tree, place)?, format!(" [{}]", item.flow())))
         }
         Kind::Scalar { .. } if tree.is_null(list) => {
             Ok(Splice { range: node.span.clone(), with: format!("[{}]", item.flow()) })

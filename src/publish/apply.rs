@@ -78,8 +78,8 @@ pub(super) fn apply(
     }
     let mut builder = TreeUpdateBuilder::new();
     for file in files.put_so_far() {
-        let mode = if file.executable { FileMode::BlobExecutable } else { FileMode::Blob };
-        builder.upsert(file.path.as_str(), file.id, mode);
+        let kind = if file.executable { FileMode::BlobExecutable } else { FileMode::Blob };
+        builder.upsert(file.path.as_str(), file.id, kind);
     }
     Ok(Applied { tree: builder.create_updated(repository, base)?, made, others })
 }
@@ -174,19 +174,15 @@ fn marked(
             None => files.read(&listed)?.content,
         };
         let Some(content) = edit::set_markers(&before, wanted).map_err(at(&path))? else { continue };
-        match known {
-            Some(edited) => {
-                if edited.entries.as_ref() != Some(&overlay::entries(&content, &path)?) {
-                    return Err(format!(
-                        "{path}: a marker and the entry that it stands in ask for different values; correct the marker"
-                    ));
-                }
-                edited.content = content;
+        if let Some(edited) = known {
+            if edited.entries.as_ref() != Some(&overlay::entries(&content, &path)?) {
+                return Err(format!(
+                    "{path}: a marker and the entry that it stands in ask for different values; correct the marker"
+                ));
             }
-            None => {
-                let executable = listed.executable;
-                edits.push(Edited { path, content, executable, entries: None });
-            }
+            edited.content = content;
+        } else {
+            edits.push(Edited { path, content, executable: listed.executable, entries: None });
         }
     }
     Ok(())

@@ -185,6 +185,9 @@ fn a_tree_that_unfolds_without_end_is_left_with_a_word() {
     assert_eq!(ground.read(bomb, "false").problem, None, "without markers nothing below is looked at");
 }
 
+/// Files that are put there, and the places that then differ.
+type Case = (&'static [(&'static str, &'static str)], &'static [usize]);
+
 #[test]
 fn only_the_places_that_differ_are_found_changed() {
     let ground = ground();
@@ -194,7 +197,7 @@ fn only_the_places_that_differ_are_found_changed() {
         let find = |id| ground.repository.find_tree(id).unwrap();
         overlays("false").changed(&ground.repository, old.map(find).as_ref(), &find(new)).unwrap()
     };
-    let cases: [(&[(&str, &str)], &[usize]); 6] = [
+    let cases: [Case; 6] = [
         (&[], &[]),
         (&[("README.md", "b\n"), ("apps/README.md", "b\n")], &[]),
         (&[(PATH, "images: []\n")], &[0]),

@@ -113,17 +113,14 @@ impl Reader {
         let files = Files::of(repository, tree.clone());
         let (config_id, config) = self.config(&files, branch, file)?;
         let last = self.read.take().filter(|last| last.config == config_id);
-        let (overlays, known, mut history, mut desired, changed) = match last {
-            Some(last) => {
-                let old = repository.find_tree(last.tree)?;
-                let changed = last.overlays.changed(repository, Some(&old), &tree)?;
-                (last.overlays, Some(last.head), last.history, last.desired, changed)
-            }
-            None => {
-                let overlays = Arc::new(Overlays::new(config.clone()));
-                let all: BTreeSet<usize> = (0..overlays.places.len()).collect();
-                (overlays, None, History::default(), BTreeMap::new(), all)
-            }
+        let (overlays, known, mut history, mut desired, changed) = if let Some(last) = last {
+            let old = repository.find_tree(last.tree)?;
+            let changed = last.overlays.changed(repository, Some(&old), &tree)?;
+            (last.overlays, Some(last.head), last.history, last.desired, changed)
+        } else {
+            let overlays = Arc::new(Overlays::new(config.clone()));
+            let all: BTreeSet<usize> = (0..overlays.places.len()).collect();
+            (overlays, None, History::default(), BTreeMap::new(), all)
         };
         let mut fresh: BTreeMap<usize, Desired> = BTreeMap::new();
         for index in changed {

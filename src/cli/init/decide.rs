@@ -341,35 +341,25 @@ fn policies(found: &Found, app: &str, content: &mut App, notes: &mut Vec<String>
             };
             found.policies.iter().find(|(_, policy)| has(policy)).map(|(object, _)| object.clone())
         });
-        match object.as_ref().and_then(|object| found.policies.get(object)) {
-            Some(policy) => {
-                image.policy = policy.policy.clone();
-                image.filter = policy.filter.clone();
-                let repository = found.repositories.get(&policy.repository);
-                image.interval = repository.and_then(|repository| repository.interval.clone());
-            }
-            None => {
-                if let Some((namespace, policy)) = &object {
-                    notes.push(format!(
-                        "{name} of {app}: the ImagePolicy {namespace}/{policy} that its markers name is not in this clone; \
-                         every release is followed"
-                    ));
-                }
-                let version = |standing: &Standing| {
-                    standing
-                        .tag
-                        .as_ref()
-                        .is_none_or(|tag| crate::elect::semver::version_of(tag.as_str()).is_some())
-                };
-                if let Some(tag) =
-                    standing.filter(|standing| !version(standing)).and_then(|found| found.tag.as_ref())
-                {
-                    notes.push(format!(
-                        "{name} of {app}: its tag \"{tag}\" is no semantic version, so nothing moves until `policy` is \
-                         corrected or a release is committed"
-                    ));
-                }
-            }
+        if let Some(policy) = object.as_ref().and_then(|object| found.policies.get(object)) {
+            image.policy = policy.policy.clone();
+            image.filter = policy.filter.clone();
+            let repository = found.repositories.get(&policy.repository);
+            image.interval = repository.and_then(|repository| repository.interval.clone());
+            continue;
+        }
+        if let Some((namespace, policy)) = &object {
+            notes.push(format!(
+                "{name} of {app}: the ImagePolicy {namespace}/{policy} that its markers name is not in this clone; every \
+                 release is followed"
+            ));
+        }
+        let tag = standing.and_then(|standing| standing.tag.as_ref());
+        if let Some(tag) = tag.filter(|tag| crate::elect::semver::version_of(tag.as_str()).is_none()) {
+            notes.push(format!(
+                "{name} of {app}: its tag \"{tag}\" is no semantic version, so nothing moves until `policy` is corrected or \
+                 a release is committed"
+            ));
         }
     }
 }

@@ -88,11 +88,12 @@ fn draft(root: &Path, config: &str, ignored: &dyn Fn(&Path) -> bool) -> Result<D
             write::settle(&mut proposal);
             draft.notes = std::mem::take(&mut proposal.notes);
             if proposal.apps.is_empty() {
-                let notes = draft.notes.iter().map(|note| format!("\nnote: {note}")).collect::<String>();
+                let notes: Vec<String> = draft.notes.iter().map(|note| format!("\nnote: {note}")).collect();
                 return Err(format!(
                     "no app was found: no kustomization below {} has `images` entries, markers or workloads with \
-                     images{notes}",
-                    root.display()
+                     images{}",
+                    root.display(),
+                    notes.concat()
                 ));
             }
             let text = write::promote_yaml(&proposal).into_bytes();
@@ -116,8 +117,8 @@ impl Draft {
         for (path, (before, after)) in &self.files {
             let path = Path::new(path);
             let old = before.as_deref().unwrap_or_default();
-            let patch = git2::Patch::from_buffers(old, Some(path), after, Some(path), None);
-            let shown = patch.and_then(|mut patch| patch.to_buf().map(|buffer| buffer.to_vec()));
+            let difference = git2::Patch::from_buffers(old, Some(path), after, Some(path), None);
+            let shown = difference.and_then(|mut patch| patch.to_buf().map(|buffer| buffer.to_vec()));
             text.push_str(&String::from_utf8_lossy(&shown.unwrap_or_default()));
         }
         text

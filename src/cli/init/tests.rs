@@ -282,7 +282,7 @@ fn hostile_texts_in_manifests_end_up_in_quotes_or_not_at_all() {
     let clone = clone(&[("overlays/dev/kustomization.yaml", overlay)]);
     match draft(clone.path(), "promote.yaml", &|_| false) {
         Ok(draft) => {
-            assert!(!text(&draft, "promote.yaml").contains("\n  evil"), "{}", text(&draft, "promote.yaml"))
+            assert!(!text(&draft, "promote.yaml").contains("\n  evil"), "{}", text(&draft, "promote.yaml"));
         }
         Err(words) => assert!(words.contains("not valid") || words.contains("no app"), "{words}"),
     }

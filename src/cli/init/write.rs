@@ -215,7 +215,7 @@ pub(super) fn entries(found: &Found, config: &Config, notes: &mut Vec<String>) -
                 match content.map(|content| edit::add_image(content, image, &standing)) {
                     Some(Ok(Some(edited))) => _ = changed.insert(path.clone(), edited),
                     Some(Err(error)) => {
-                        notes.push(format!("{path}: no entry for {image} could be added: {error}"))
+                        notes.push(format!("{path}: no entry for {image} could be added: {error}"));
                     }
                     _ => {}
                 }
