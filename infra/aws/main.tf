@@ -6,10 +6,8 @@ data "aws_iam_session_context" "current" {
 }
 
 # The providers of Helm and Kubernetes ask the AWS CLI for tokens, twenty minutes into the first apply. So it is looked for before
-# anything is made: everything has tags, and one of them is known only after this.
+# anything is made: all modules come after this.
 resource "terraform_data" "aws_cli" {
-  input = "terraform"
-
   provisioner "local-exec" {
     interpreter = ["bash", "-c"]
     command     = "\"$SCRIPTS/require-aws-cli.sh\""
@@ -20,8 +18,6 @@ resource "terraform_data" "aws_cli" {
 locals {
   name = "${var.name}-${var.environment}"
   tags = merge({ project = var.name, environment = var.environment, managed-by = "terraform" }, var.tags)
-  # The same, for all that is made.
-  waiting_tags = merge(local.tags, { managed-by = terraform_data.aws_cli.output })
 
   # The Git server's own port, where its address names one.
   git_port = tonumber(try(regex("^[a-z]+://[^/]*:([0-9]+)/", var.git_url)[0], startswith(coalesce(var.git_url, "-"), "ssh://") ? 22 : 443))
@@ -32,7 +28,8 @@ module "kms" {
 
   name                 = local.name
   deletion_window_days = var.deletion_protection ? 30 : 7
-  tags                 = local.waiting_tags
+  tags                 = local.tags
+  after                = terraform_data.aws_cli.id
   keys = merge({
     cluster = { description = "Secrets in the cluster ${local.name}" }
     logs    = { description = "Log groups of ${local.name}", services = ["logs"] }
@@ -52,7 +49,8 @@ module "vpc" {
   interface_endpoints = var.interface_endpoints
   subnet_tags         = { "kubernetes.io/cluster/${local.name}" = "shared" }
   flow_logs           = { retention_days = var.log_retention_days, kms_key_arn = module.kms.key_arns["logs"] }
-  tags                = local.waiting_tags
+  tags                = local.tags
+  after               = terraform_data.aws_cli.id
 }
 
 module "ecr" {
@@ -66,7 +64,8 @@ module "ecr" {
   untagged_days        = var.untagged_days
   disposable_tags      = var.disposable_tags
   pull_through         = var.pull_through
-  tags                 = local.waiting_tags
+  tags                 = local.tags
+  after                = terraform_data.aws_cli.id
 }
 
 module "eks" {
@@ -88,7 +87,8 @@ module "eks" {
   node_groups              = var.node_groups
   node_egress_ports        = setsubtract([local.git_port], [22, 443])
   node_policies            = length(var.pull_through) == 0 ? {} : { pull-through = module.ecr.pull_through_policy }
-  tags                     = local.waiting_tags
+  tags                     = local.tags
+  after                    = terraform_data.aws_cli.id
 }
 
 module "daemon_iam" {
@@ -99,7 +99,8 @@ module "daemon_iam" {
   oidc_provider        = module.eks.oidc_provider
   read_repository_arns = values(module.ecr.repository_arns)
   push_repository_arns = var.daemon.pushes ? values(module.ecr.repository_arns) : []
-  tags                 = local.waiting_tags
+  tags                 = local.tags
+  after                = terraform_data.aws_cli.id
 }
 
 # Refused in the plan, and not after twenty minutes, when the first chart is installed.

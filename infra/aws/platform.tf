@@ -28,7 +28,8 @@ module "cert_manager_role" {
       ]
     })
   }
-  tags = local.waiting_tags
+  tags  = local.tags
+  after = terraform_data.aws_cli.id
 }
 
 module "cert_manager" {
@@ -52,7 +53,7 @@ module "istio" {
     "service.beta.kubernetes.io/aws-load-balancer-type"                              = "nlb"
     "service.beta.kubernetes.io/aws-load-balancer-scheme"                            = "internet-facing"
     "service.beta.kubernetes.io/aws-load-balancer-cross-zone-load-balancing-enabled" = "true"
-    "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"          = join(",", [for key, value in local.waiting_tags : "${key}=${value}"])
+    "service.beta.kubernetes.io/aws-load-balancer-additional-resource-tags"          = join(",", [for key, value in local.tags : "${key}=${value}"])
   }
   depends_on = [module.eks]
 }
@@ -105,7 +106,8 @@ module "sops_role" {
       Statement = [{ Effect = "Allow", Action = ["kms:Decrypt"], Resource = [module.kms.key_arns["sops"]] }]
     })
   }
-  tags = local.waiting_tags
+  tags  = local.tags
+  after = terraform_data.aws_cli.id
 }
 
 module "flux" {

@@ -48,9 +48,9 @@ pub fn name(block: &Block) -> &str {
     block.labels().first().map_or("", |label| label.as_str())
 }
 
-/// Inputs that may hold anything: free text for others to read, or a place whose absence is told where it is used.
-const FREE: [&str; 5] =
-    ["tags", "subnet_tags", "gateway_annotations", "service_account_annotations", "chart"];
+/// Inputs that may hold anything: what is only waited for, free text for others, a place whose absence is told where it is used.
+const FREE: [&str; 6] =
+    ["after", "tags", "subnet_tags", "gateway_annotations", "service_account_annotations", "chart"];
 
 /// Whether something must say what an input may be: a switch cannot be wrong, all else can.
 fn must_be_validated(variable: &Block) -> bool {
@@ -104,7 +104,7 @@ const UNTAGGED: [&str; 15] = [
 fn untagged(body: &Body) -> Vec<String> {
     let taggable = blocks(body, "resource")
         .filter(|resource| name(resource).starts_with("aws_") && !UNTAGGED.contains(&name(resource)));
-    let given = ["var.tags", "local.tags", "local.waiting_tags"];
+    let given = ["var.tags", "local.tags"];
     taggable
         .filter(|resource| {
             let tags = attribute(resource, "tags").or_else(|| attribute(resource, "resource_tags"));

@@ -48,4 +48,5 @@ module "role" {
   oidc_provider   = var.oidc_provider
   policies        = { registry = local.policy }
   tags            = var.tags
+  after           = var.after
 }

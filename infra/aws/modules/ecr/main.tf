@@ -141,6 +141,8 @@ resource "aws_iam_role" "creation" {
     }]
   })
   tags = var.tags
+
+  depends_on = [var.after]
 }
 
 resource "aws_iam_role_policy" "creation" {

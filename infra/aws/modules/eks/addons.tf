@@ -28,6 +28,8 @@ resource "aws_iam_role" "addon" {
     }]
   })
   tags = var.tags
+
+  depends_on = [var.after]
 }
 
 resource "aws_iam_role_policy_attachment" "addon" {

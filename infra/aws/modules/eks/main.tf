@@ -23,6 +23,8 @@ resource "aws_iam_role" "cluster" {
     }]
   })
   tags = var.tags
+
+  depends_on = [var.after]
 }
 
 resource "aws_iam_role_policy_attachment" "cluster" {

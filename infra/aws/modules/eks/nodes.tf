@@ -9,6 +9,8 @@ resource "aws_iam_role" "node" {
     }]
   })
   tags = var.tags
+
+  depends_on = [var.after]
 }
 
 # No CNI policy: the VPC CNI has a role of its own, so that a pod on the host network gets no right to change interfaces.

@@ -60,6 +60,8 @@ resource "aws_kms_key" "this" {
   })
 
   tags = merge(var.tags, { Name = "${var.name}-${each.key}" })
+
+  depends_on = [var.after]
 }
 
 resource "aws_kms_alias" "this" {

@@ -16,6 +16,8 @@ resource "aws_iam_role" "flow" {
     }]
   })
   tags = var.tags
+
+  depends_on = [var.after]
 }
 
 resource "aws_iam_role_policy" "flow" {

@@ -35,6 +35,8 @@ resource "aws_vpc" "this" {
       error_message = "${data.aws_region.current.region} offers ${length(data.aws_availability_zones.available.names)} zones, ${var.zone_count} are wanted: choose another region or a smaller zone_count."
     }
   }
+
+  depends_on = [var.after]
 }
 
 # Whatever is started without a group of its own can reach nothing.

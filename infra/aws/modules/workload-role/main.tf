@@ -27,6 +27,8 @@ resource "aws_iam_role" "this" {
     Statement = [for statement in [local.pod_identity, local.web_identity] : statement if can(statement.Condition) == (var.oidc_provider != null)]
   })
   tags = var.tags
+
+  depends_on = [var.after]
 }
 
 resource "aws_iam_role_policy" "this" {
