@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut seen = FirstSeen::default();
-        for number in 0..KEPT + KEPT / 10 + 1 {
+        for number in 0..=(KEPT + KEPT / 10) {
             let (repository, digest) = image(number);
             seen.note(&repository, &digest, at(i64::try_from(number).unwrap()));
         }

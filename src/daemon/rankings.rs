@@ -28,8 +28,11 @@ pub struct Basis {
 #[derive(Debug, Default)]
 pub struct Rankings {
     config: Option<Arc<Config>>,
-    kept: HashMap<Key, (Arc<[Tag]>, Basis, Arc<Ahead>)>,
+    kept: HashMap<Key, Kept>,
 }
+
+/// The list, what else the ranking depends on, and the ranking.
+type Kept = (Arc<[Tag]>, Basis, Arc<Ahead>);
 
 impl Rankings {
     /// Forgets the rankings of another configuration.
@@ -78,11 +81,11 @@ mod tests {
         let mut rankings = Rankings::default();
         let mut made = 0;
         let mut ask = |tags: &Arc<[Tag]>, tag: &str| {
-            let make = || {
+            let rank = || {
                 made += 1;
                 Ok::<_, ()>(Ahead::default())
             };
-            rankings.of(key(), tags, basis(tag), make).unwrap();
+            rankings.of(key(), tags, basis(tag), rank).unwrap();
             made
         };
         let tags: Arc<[Tag]> = Arc::from(["1.0.0".parse().unwrap()]);

@@ -1,4 +1,4 @@
-//! The registry that a local cluster pulls from, and the way to it from outside: the ConfigMap
+//! The registry that a local cluster pulls from, and the way to it from outside: the `ConfigMap`
 //! `kube-public/local-registry-hosting` (KEP-1755), as k3d writes it and people write it for kind.
 
 use std::net::IpAddr;

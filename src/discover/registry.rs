@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, LINK};
 use reqwest::{Method, Response, StatusCode};
 
@@ -288,18 +289,24 @@ pub(crate) fn manifest_path(repository: &Repository, reference: Reference<'_>) -
     format!("/v2/{}/manifests/{reference}", remote_path(repository))
 }
 
-/// Ends `work` with an error once `deadline` is over.
-pub(crate) async fn within<T>(
+/// Ends `work` with an error once `deadline` is over. It is boxed: what speaks to a registry is large, and waited for by much.
+pub(crate) fn within<'w, T>(
     deadline: Duration,
-    registry: &RegistryHost,
-    what: &str,
-    work: impl Future<Output = Result<T, DiscoverError>>,
-) -> Result<T, DiscoverError> {
-    tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
-        Err(DiscoverError::Unreachable {
-            registry: registry.clone(),
-            what: what.to_owned(),
-            reason: format!("no complete answer within {} seconds", deadline.as_secs()),
+    registry: &'w RegistryHost,
+    what: &'w str,
+    work: impl Future<Output = Result<T, DiscoverError>> + Send + 'w,
+) -> BoxFuture<'w, Result<T, DiscoverError>>
+where
+    T: 'w,
+{
+    Box::pin(async move {
+        let work = tokio::time::timeout(deadline, work);
+        work.await.unwrap_or_else(|_| {
+            Err(DiscoverError::Unreachable {
+                registry: registry.clone(),
+                what: what.to_owned(),
+                reason: format!("no complete answer within {} seconds", deadline.as_secs()),
+            })
         })
     })
 }

@@ -74,16 +74,16 @@ pub(super) fn append(
     }
     match &node.kind {
         Kind::Sequence { items, .. } if is_flow(tree, list)? => Ok(match items.last() {
-            Some(&last) => Splice::insert(content_end(tree, last)?, format!(", {}", item.flow())),
+            Some(&end) => Splice::insert(content_end(tree, end)?, format!(", {}", item.flow())),
             None => Splice::insert(node.span.start + 1, item.flow()),
         }),
         Kind::Sequence { items, .. } => {
             let dash = items.iter().find_map(|&item| dash_column(tree, item));
-            let (Some(dash), Some(&last)) = (dash, items.last()) else {
+            let (Some(dash), Some(&tail)) = (dash, items.last()) else {
                 let words = format!("the `- ` of the `{key}` list do not stand at their items");
                 return Err(doubtful(node.line, &words));
             };
-            let end = content_end(tree, last)?;
+            let end = content_end(tree, tail)?;
             Ok(insert_line(tree.text, end, dash, &item.block(dash, line_ending(tree.text, end))))
         }
         Kind::Scalar { .. } if node.is_absent() && node.anchored.is_none() => {

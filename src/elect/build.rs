@@ -98,7 +98,10 @@ mod tests {
         assert_eq!(choose(&build, &stands, &[], &[stands]), Choice::Move);
         let same = Standing { digest: Some(&build.digest), ..Standing::default() };
         assert_eq!(choose(&build, &same, &[], &[]), Choice::Stands);
-        assert_eq!(choose(&build, &stands, &[build.digest.clone()], &[]), Choice::Excluded("quarantined"));
+        assert_eq!(
+            choose(&build, &stands, std::slice::from_ref(&build.digest), &[]),
+            Choice::Excluded("quarantined")
+        );
         let by_tag = Standing { tag: Some(&build.tag), ..Standing::default() };
         for taken in [same, by_tag] {
             assert_eq!(choose(&build, &stands, &[], &[taken]), Choice::Excluded("taken away by a person"));

@@ -53,9 +53,8 @@ impl BuildTag {
 
     /// The tag as the registry names it.
     pub fn tag(&self) -> Tag {
-        let text = format!("build-{}-{}", self.time.strftime(FORMAT), self.hash);
-        #[expect(clippy::expect_used, reason = "letters, digits and hyphens by construction")]
-        text.parse().expect("a build's tag is a legal tag")
+        // Letters, digits and hyphens by construction.
+        Tag::of_legal(&format!("build-{}-{}", self.time.strftime(FORMAT), self.hash))
     }
 }
 
@@ -70,6 +69,7 @@ mod tests {
         let built = BuildTag::new(time, &Digest::of(b"x"));
         assert_eq!(built.tag().as_str(), "build-20261121T152300Z-2d711642b726");
         assert_eq!(BuildTag::of(&built.tag()), Some(built.clone()));
+        assert_eq!(built.tag().as_str().parse(), Ok(built.tag()), "it is a legal tag");
         assert_eq!(built.time(), "2026-11-21T15:23:00Z".parse().unwrap());
     }
 

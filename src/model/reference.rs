@@ -40,6 +40,18 @@ enum Letters {
 const SHORT: usize = 22;
 
 impl Tag {
+    /// The tag of a text that is known to be one.
+    pub(super) fn of_legal(text: &str) -> Self {
+        let mut short = [0; SHORT];
+        match (short.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(text.as_bytes());
+                Self(Letters::Short { length, bytes: short })
+            }
+            _ => Self(Letters::Long(text.into())),
+        }
+    }
+
     /// The tag as the registry names it.
     pub fn as_str(&self) -> &str {
         match &self.0 {
@@ -99,15 +111,7 @@ impl FromStr for Tag {
             && text.len() <= 128
             && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         {
-            let mut short = [0; SHORT];
-            let letters = match (short.get_mut(..text.len()), u8::try_from(text.len())) {
-                (Some(place), Ok(length)) => {
-                    place.copy_from_slice(text.as_bytes());
-                    Letters::Short { length, bytes: short }
-                }
-                _ => Letters::Long(text.into()),
-            };
-            Ok(Self(letters))
+            Ok(Self::of_legal(text))
         } else {
             Err(Invalid::new("tag", text, "up to 128 letters, digits, and . _ - that do not come first"))
         }

@@ -4,6 +4,8 @@
 //! is held against ours. A difference is a mistake unless it is one of those that `docs/policies.md` lists, which are
 //! recognised here by their cause. `make compare-policies` compares thousands.
 
+#![allow(clippy::print_stdout)]
+
 mod generate;
 mod listed;
 mod reflector;
@@ -78,18 +80,14 @@ fn our_policies_elect_what_fluxs_image_policies_elect() {
                 let ahead = order::ahead(rule, &tags, None);
                 ahead.above.first().map(|place| tags[*place as usize].clone())
             });
-            match listed::judge(question.rule.as_ref().ok(), &tags, ours.clone(), &theirs) {
-                Ok(kind) => *tally.entry(kind).or_default() += 1,
-                Err(()) => {
-                    let of: Vec<&str> = tags.iter().map(Tag::as_str).collect();
-                    writeln!(
-                        mistakes,
-                        "{} {:?}\n  of {of:?}\n  ours {ours:?}, theirs {theirs:?}",
-                        question.policy, question.filter
-                    )
-                    .unwrap();
-                }
+            if let Ok(kind) = listed::judge(question.rule.as_ref().ok(), &tags, ours.clone(), &theirs) {
+                *tally.entry(kind).or_default() += 1;
+                continue;
             }
+            let of: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+            let (policy, filter) = (&question.policy, &question.filter);
+            writeln!(mistakes, "{policy} {filter:?}\n  of {of:?}\n  ours {ours:?}, theirs {theirs:?}")
+                .unwrap();
         }
         reflector.forget();
         left -= now;

@@ -18,7 +18,7 @@ fn memory(daemon: &Daemon) -> u64 {
 
 fn connect(daemon: &Daemon) -> TcpStream {
     let stream = TcpStream::connect(daemon.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     stream
 }
 

@@ -229,9 +229,9 @@ enum Proof {
 
 #[test]
 fn each_providers_message_is_taken_with_its_proof_and_refused_without() {
-    let receivers: String =
+    let receivers: Vec<String> =
         messages().iter().map(|(kind, ..)| format!("  {kind}: {{type: {kind}, secret: hook}}\n")).collect();
-    let (_site, daemon) = hooked("proofs", &receivers);
+    let (_site, daemon) = hooked("proofs", &receivers.concat());
     let before = asked(&daemon);
     for (kind, body, proof) in messages() {
         let place = format!("/webhooks/{kind}");

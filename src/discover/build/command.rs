@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
     /// Starts a child that ignores the request to end, and waits.
     const STUBBORN: &str = "(trap '' TERM; exec sleep 300) & echo $! > child; wait";
 

@@ -18,7 +18,10 @@ pub(super) struct Dockerignore {
 impl Dockerignore {
     /// Reads it; a pattern that cannot be read leaves nothing out.
     pub(super) fn read(folder: &Path) -> Self {
-        let text = std::fs::read(folder.join(".dockerignore")).unwrap_or_default();
+        let place = folder.join(".dockerignore");
+        // No link is followed out of the folder, and no pipe is waited for.
+        let is_file = std::fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_file());
+        let text = if is_file { std::fs::read(&place).unwrap_or_default() } else { Vec::new() };
         let text = String::from_utf8_lossy(text.get(..SIZE_LIMIT).unwrap_or(&text)).into_owned();
         let mut builder = GitignoreBuilder::new(folder);
         let mut has_exceptions = false;

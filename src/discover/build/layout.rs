@@ -28,8 +28,9 @@ const CHUNK: usize = 256 * 1024;
 pub struct Artifact {
     /// What it is called in messages: its path below the allowed folder.
     pub path: String,
-    /// What points to comes after what is pointed to; the image itself is last, and there is at least one.
-    manifests: Vec<Manifest>,
+    image: Manifest,
+    /// What is pointed to comes before what points to it.
+    children: Vec<Manifest>,
     blobs: BTreeMap<Digest, Descriptor>,
     store: Store,
     /// When the file that names the image was written or put into its place.
@@ -80,18 +81,17 @@ impl Stamp {
 impl Artifact {
     /// The image's digest.
     pub fn digest(&self) -> &Digest {
-        &self.image().digest
+        &self.image.digest
     }
 
     /// The image itself: a manifest, or an index over platforms.
-    #[expect(clippy::expect_used, reason = "an artifact is only made with its image")]
     pub fn image(&self) -> &Manifest {
-        self.manifests.last().expect("an artifact has an image")
+        &self.image
     }
 
     /// The manifests that the image points to, directly or not; what is pointed to comes first.
     pub fn children(&self) -> &[Manifest] {
-        self.manifests.split_last().map_or(&[], |(_, children)| children)
+        &self.children
     }
 
     /// Every layer and configuration.
@@ -181,10 +181,13 @@ impl Looker {
                 return Err(BuildError::unusable(path, reason));
             }
         };
-        let manifests = manifests(root, path, &store, image)?;
+        let mut children = manifests(root, path, &store, image)?;
+        let Some(image) = children.pop() else {
+            return Err(BuildError::incomplete(path, "index.json names no image yet"));
+        };
         let mut blobs = BTreeMap::new();
         let mut total = 0_u64;
-        for descriptor in manifests.iter().flat_map(Manifest::blobs) {
+        for descriptor in children.iter().chain([&image]).flat_map(Manifest::blobs) {
             if blobs.contains_key(&descriptor.digest) {
                 continue;
             }
@@ -202,7 +205,7 @@ impl Looker {
             }
             blobs.insert(descriptor.digest.clone(), descriptor.clone());
         }
-        Ok(Artifact { path: path.to_owned(), manifests, blobs, store, written })
+        Ok(Artifact { path: path.to_owned(), image, children, blobs, store, written })
     }
 
     /// Makes sure that a blob is there and is what its digest says.

@@ -64,7 +64,7 @@ impl Watcher {
             watcher.silence = Some(format!("its file system ({kind}) does not tell of changes"));
             return watcher;
         }
-        match notify::recommended_watcher(move |event| hear(&told, event)) {
+        match notify::recommended_watcher(move |event| hear(&told, &event)) {
             Ok(kernel) => watcher.kernel = Some(kernel),
             Err(error) => watcher.silence = Some(words(&error)),
         }
@@ -129,8 +129,8 @@ impl Watcher {
     }
 }
 
-fn hear(told: &Told, event: notify::Result<notify::Event>) {
-    if let Ok(event) = &event {
+fn hear(told: &Told, event: &notify::Result<notify::Event>) {
+    if let Ok(event) = event {
         match event.kind {
             // Our own reading is no change.
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => {}
@@ -210,7 +210,7 @@ mod tests {
     fn an_overflow_asks_for_a_look_and_for_the_watches_to_be_set_again() {
         let told = Told::default();
         let overflow = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        hear(&told, Ok(overflow));
+        hear(&told, &Ok(overflow));
         assert!(told.moved.load(Ordering::Relaxed));
     }
 

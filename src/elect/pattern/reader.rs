@@ -171,15 +171,14 @@ impl<'p> Reader<'p> {
             self.at = if literal.len() < quoted.len() { end + 2 } else { end };
             return Ok(());
         }
-        match rest.as_bytes().get(1) {
-            Some(b'A' | b'z' | b'b' | b'B' | b'd' | b'D' | b's' | b'S' | b'w' | b'W') => {
-                self.out.push_str(rest.get(..2).unwrap_or_default());
-                self.at += 2;
-            }
-            _ => {
-                let letter = self.escaped()?;
-                self.literal(letter);
-            }
+        if let Some(b'A' | b'z' | b'b' | b'B' | b'd' | b'D' | b's' | b'S' | b'w' | b'W') =
+            rest.as_bytes().get(1)
+        {
+            self.out.push_str(rest.get(..2).unwrap_or_default());
+            self.at += 2;
+        } else {
+            let letter = self.escaped()?;
+            self.literal(letter);
         }
         self.before = Before::Something;
         Ok(())

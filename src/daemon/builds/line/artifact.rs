@@ -57,11 +57,11 @@ impl Line {
     /// Reads the artifact on a thread that may block.
     pub(super) async fn read(&mut self, path: &str) -> Result<Option<Artifact>, BuildError> {
         let (mut looker, root, name) = (std::mem::take(&mut self.looker), self.root.clone(), path.to_owned());
-        let looked = tokio::task::spawn_blocking(move || {
+        let answer = tokio::task::spawn_blocking(move || {
             let found = looker.look(&root, &name);
             (looker, found)
         });
-        let (looker, found) = looked.await.map_err(|error| lost(path, &error))?;
+        let (looker, found) = answer.await.map_err(|error| lost(path, &error))?;
         self.looker = looker;
         found
     }
