@@ -516,8 +516,10 @@ async fn a_nudge_has_the_tags_that_stand_in_git_asked_for_as_well() {
     let repository = stub.repository();
     let (nudges, mut inbox, targets) = rarely(&repository);
     assert!(inbox.recv().await.unwrap().digests.is_empty());
-    let look =
-        feed::Look { watched: ["v1".parse().unwrap()].into(), ..feed::Look::every(Duration::from_hours(1)) };
+    let look = feed::Look {
+        watched: ["v1".parse::<Tag>().unwrap()].into(),
+        ..feed::Look::every(Duration::from_hours(1))
+    };
     targets.send_replace([(repository.clone(), look)].into());
     tokio::time::sleep(Duration::from_millis(100)).await;
     nudges.add([repository]);

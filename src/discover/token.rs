@@ -77,7 +77,10 @@ impl Connections {
     pub(crate) async fn login(&self, host: &Host) -> Result<Option<Login>, DiscoverError> {
         match (self.credentials.login(&host.name).await, &host.ecr) {
             // The helper that people have configured for ECR would give the same password.
-            (Ok(None) | Err(DiscoverError::HelperNotRun { .. }), Some(ecr)) => {
+            (
+                Ok(None) | Err(DiscoverError::HelperNotRun { .. } | DiscoverError::HelperFailed { .. }),
+                Some(ecr),
+            ) => {
                 // Asked seldom, and too large to be a part of every question.
                 Box::pin(self.passwords.login(ecr, &host.name)).await.map(Some)
             }
