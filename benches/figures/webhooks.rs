@@ -189,12 +189,12 @@ fn flood(report: &mut Report) {
     report.number(&figure, p99.as_secs_f64() * 1000.0, "ms", "", Some(50.0));
     let all = watch(|| (ground.count("1.1.0") == REPOSITORIES).then_some(()));
     assert!(all.is_some(), "{} of {REPOSITORIES} repositories were committed", ground.count("1.1.0"));
-    let spent = asked(&daemon) - before;
+    let looks = asked(&daemon) - before;
     let windows = SECONDS.div_ceil(30) + 1;
     #[expect(clippy::cast_precision_loss)]
     report.number(
         "the same: requests to the registry per repository",
-        spent as f64 / REPOSITORIES as f64,
+        looks as f64 / REPOSITORIES as f64,
         "",
         "one digest: a look, and one more a second later, per 30 s",
         Some((2 * windows) as f64),

@@ -262,12 +262,12 @@ fn a_hostile_file_is_answered_at_once() {
     let (name, written) = ("a".parse().unwrap(), image("v1"));
     for bomb in bombs() {
         let marker = "# {\"$imagepolicy\": \"ns:a\"}";
-        let marked = format!("{bomb}\n{marker}\na: b {marker}\n");
+        let text = format!("{bomb}\n{marker}\na: b {marker}\n");
         at_once(&bomb, || set_image(bomb.as_bytes(), &name, &written));
         at_once(&bomb, || super::add_image(bomb.as_bytes(), &name, &written));
         at_once(&bomb, || super::Record::parse(bomb.as_bytes()));
-        at_once(&bomb, || super::markers(marked.as_bytes()));
-        at_once(&bomb, || super::set_markers(marked.as_bytes(), |_| Some(&written)));
+        at_once(&bomb, || super::markers(text.as_bytes()));
+        at_once(&bomb, || super::set_markers(text.as_bytes(), |_| Some(&written)));
     }
 }
 
