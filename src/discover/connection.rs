@@ -148,10 +148,10 @@ impl Connections {
                 // A stream can't be sent again, but the refused token is forgotten for the next attempt.
                 let learned = way == Way::Registry
                     && !refreshed
-                    && self.learn(&host, request.access, &response, authorization.as_ref()).await;
+                    && Box::pin(self.learn(&host, request.access, &response, authorization.as_ref())).await;
                 let retry = learned && payload.is_some();
                 if !retry {
-                    return Err(self.unauthorized(&host, request.what, response).await);
+                    return Err(Box::pin(self.unauthorized(&host, request.what, response)).await);
                 }
                 refreshed = true;
                 continue;

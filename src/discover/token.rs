@@ -64,7 +64,7 @@ impl Connections {
                 }
                 host.not_paused()?;
                 let (header, lifetime) =
-                    self.fetch_token(host, route, realm, service.as_deref(), &scopes, what).await?;
+                    Box::pin(self.fetch_token(host, route, realm, service.as_deref(), &scopes, what)).await?;
                 // A tenth of the lifetime is kept back for the way and for clocks.
                 let until = Instant::now() + lifetime * 9 / 10;
                 *slot = Some(Token { header: header.clone(), until, generation });
