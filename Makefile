@@ -28,9 +28,9 @@ demo: announce bed ## Shows a good release, a bad one and a promotion on real pa
 
 announce:
 	@if ! tests/testbed/build.sh --find >/dev/null 2>&1; then \
-	  echo "demo: Kubernetes, KWOK and Flux are built from source first: 15 to 20 minutes on two cores, once."; fi
+	  echo "demo: Kubernetes, KWOK and Flux are built from source first: 15 to 30 minutes on two cores, once."; fi
 	@if [[ ! -e $$CARGO_TARGET_DIR/debug/examples/demo ]]; then \
-	  echo "demo: promoted and promote are built first: 5 to 10 minutes on two cores, once."; fi
+	  echo "demo: promoted and promote are built first: 5 to 15 minutes on two cores, once."; fi
 	@echo "demo: the demo itself takes one to two minutes, and leaves nothing behind."
 
 test: needs bed platform ## Runs every test on the same real parts, and says how long it took
