@@ -27,6 +27,8 @@ separator=$'\x1f'
 export CARGO_ENCODED_RUSTFLAGS="-Ctarget-feature=+crt-static"
 CARGO_ENCODED_RUSTFLAGS+="${separator}--remap-path-prefix=$cargo=/cargo"
 CARGO_ENCODED_RUSTFLAGS+="${separator}--remap-path-prefix=$CARGO_TARGET_DIR=/target"
+# What cargo tells a test about itself, where a test calls this: build scripts that look at it would run again each time.
+unset "${!CARGO_PKG_@}" "${!CARGO_MANIFEST_@}"
 # OpenSSL, libssh2, libgit2 and zlib are C.
 export CFLAGS="-ffile-prefix-map=$cargo=/cargo -ffile-prefix-map=$CARGO_TARGET_DIR=/target ${CFLAGS:-}"
 # OpenSSL writes the time and the folder of its build into the program.
