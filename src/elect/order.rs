@@ -12,7 +12,7 @@ use super::filter::Sieve;
 use super::number::Number;
 use super::semver::version_of;
 use crate::config::{ImagePolicy, Order, Policy};
-use crate::model::Tag;
+use crate::model::{BuildTag, Tag};
 
 /// What a policy makes of a list of tags, seen from the version that stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,8 +47,11 @@ impl<'p> Ranker<'p> {
         Self { policy: &rule.policy, sieve: rule.filter.as_ref().map(super::filter::Filter::sieve) }
     }
 
-    /// What the filter leaves of a tag.
+    /// What the filter leaves of a tag. Nothing of a local build's: it is elected when it is pushed, by who has built it.
     pub(super) fn text<'t>(&mut self, tag: &'t Tag) -> Option<Cow<'t, str>> {
+        if BuildTag::of(tag).is_some() {
+            return None;
+        }
         match &mut self.sieve {
             None => Some(Cow::Borrowed(tag.as_str())),
             Some(sieve) => sieve.pass(tag.as_str()),

@@ -48,6 +48,20 @@ fn best_first(rule: &ImagePolicy, list: &[&str]) -> Vec<String> {
     named(&tags, &ahead(rule, &tags, None))
 }
 
+#[test]
+fn a_local_builds_tag_is_elected_by_no_policy() {
+    let build = "build-20261121T152300Z-2d711642b726";
+    for policy in [alphabetical(Order::Ascending), alphabetical(Order::Descending)] {
+        assert_eq!(best_first(&rule(policy, None), &[build, "build-1"]), ["build-1"]);
+    }
+    let by_time = rule(numerical(Order::Ascending), Some(("^build-(?P<day>[0-9]+)", "$day")));
+    assert_eq!(best_first(&by_time, &[build, "build-7"]), ["build-7"]);
+    assert!(
+        !ahead(&by_time, &tags(&["build-7"]), Some(&build.parse().unwrap())).ordered,
+        "nor is it compared"
+    );
+}
+
 /// What is above `current`, best first.
 fn above(rule: &ImagePolicy, list: &[&str], current: &str) -> Vec<String> {
     let tags = tags(list);
