@@ -10,7 +10,10 @@
 //! looks, at most every five minutes. The repositories do so at different times. A tag that a policy follows is asked for
 //! at every look.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod lanes;
+mod look;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
@@ -19,18 +22,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use self::lanes::{Lanes, SLOW};
+use self::look::{Looked, watch_again};
 use super::webhook::bucket::Bucket;
 use super::{DiscoverError, Named, Nudges, Registries, TagList};
 use crate::model::{Digest, RegistryHost, Repository, Tag};
 
-/// How many repositories of one registry are asked at the same time …
-const AT_ONCE: usize = 16;
-/// … and besides, how many of those that took long the last time.
-const SLOW_AT_ONCE: usize = 16;
-/// How many looks may take long at the same time without taking room from others: more is a registry that is ill.
-const SLOW_LIMIT: usize = 128;
-/// A look that takes longer is a slow one.
-const SLOW: Duration = Duration::from_secs(3);
 /// Looks per second, and at once, that nudges may cause for one repository: an image for many platforms is pushed in parts,
 /// each of which is told.
 const NUDGED: (u32, u32) = (1, 5);
@@ -38,11 +35,6 @@ const NUDGED: (u32, u32) = (1, 5);
 const NUDGE_SETTLES: Duration = Duration::from_secs(1);
 /// When a nudge whose look failed is followed again, unless the registry says when.
 const NUDGE_AGAIN: Duration = Duration::from_secs(30);
-
-/// Between two questions for the digests of tags that stand in Git lie at least this many looks …
-const WATCHED_LOOKS: u32 = 10;
-/// … and at least this time.
-const WATCHED_AFTER: Duration = Duration::from_mins(5);
 
 /// The repositories to look at, and how.
 pub type Targets = BTreeMap<Repository, Look>;
@@ -104,50 +96,6 @@ impl Track {
     fn take(&mut self, now: Instant) -> Result<(), Duration> {
         let now = now.into_std();
         self.allowed.get_or_insert_with(|| Bucket::new(NUDGED.0, NUDGED.1, now)).take(now)
-    }
-}
-
-/// The repositories that wait for their look, and those that are looked at. First due, first asked: where a pass takes
-/// longer than the interval, each repository still has its turn.
-#[derive(Default)]
-struct Lanes {
-    quick: VecDeque<Repository>,
-    slow: VecDeque<Repository>,
-    /// When each look began, and whether it counts as slow.
-    running: BTreeMap<Repository, (Instant, bool)>,
-}
-
-impl Lanes {
-    /// Adds one to the end of its lane.
-    fn add(&mut self, repository: Repository, slow: bool) {
-        if slow { &mut self.slow } else { &mut self.quick }.push_back(repository);
-    }
-
-    /// The next repository to look at, if there is room for it.
-    fn start(&mut self, now: Instant) -> Option<Repository> {
-        let mut slow = self.running.values().filter(|(_, slow)| *slow).count();
-        for (began, is_slow) in self.running.values_mut() {
-            if !*is_slow && slow < SLOW_LIMIT && *began + SLOW <= now {
-                *is_slow = true;
-                slow += 1;
-            }
-        }
-        let quick = self.running.len() - slow;
-        let (next, is_slow) = if quick < AT_ONCE && !self.quick.is_empty() {
-            (self.quick.pop_front()?, false)
-        } else if slow < SLOW_AT_ONCE {
-            (self.slow.pop_front()?, true)
-        } else {
-            return None;
-        };
-        self.running.insert(next.clone(), (now, is_slow));
-        Some(next)
-    }
-
-    /// When there may be room again without any look having ended.
-    fn room(&self) -> Option<Instant> {
-        let began = self.running.values().filter(|(_, slow)| !*slow).map(|(began, _)| *began).min();
-        began.filter(|_| !self.quick.is_empty()).map(|began| began + SLOW)
     }
 }
 
@@ -215,7 +163,7 @@ pub async fn run(
                 }
                 None => Default::default(),
             };
-            looks.spawn(self::look(registries.clone(), repository, look, known, named, watch));
+            looks.spawn(look::look(registries.clone(), repository, look, known, named, watch));
         }
         let room = earlier(free, lanes.room().filter(|room| *room > now));
         tokio::select! {
@@ -299,64 +247,6 @@ pub async fn run(
     }
 }
 
-/// Looks at one repository.
-async fn look(
-    registries: Registries,
-    repository: Repository,
-    look: Look,
-    known: Option<TagList>,
-    mut named: BTreeMap<Tag, Named>,
-    watch: Option<Instant>,
-) -> Looked {
-    let began = Instant::now();
-    let result = registries.tags(&repository, known.as_ref()).await;
-    let mut watched = false;
-    if let Ok(list) = &result {
-        watched = !list.unchanged || watch.is_none_or(|watch| watch <= began);
-        let tags = look.followed.iter().chain(look.watched.iter().filter(|_| watched));
-        named = names(&registries, &repository, list, tags, &named).await;
-    } else {
-        named.clear();
-    }
-    Looked { repository, result, named, watched, took: began.elapsed() }
-}
-
-/// What one look brought.
-struct Looked {
-    repository: Repository,
-    result: Result<TagList, DiscoverError>,
-    named: BTreeMap<Tag, Named>,
-    watched: bool,
-    took: Duration,
-}
-
-/// Asks what listed tags name now. A tag that can't be asked for is left out: the list is good without it.
-async fn names(
-    registries: &Registries,
-    repository: &Repository,
-    list: &TagList,
-    tags: impl Iterator<Item = &Tag>,
-    known: &BTreeMap<Tag, Named>,
-) -> BTreeMap<Tag, Named> {
-    let mut found = BTreeMap::new();
-    for tag in tags {
-        if list.tags.binary_search(tag).is_ok()
-            && !found.contains_key(tag)
-            && let Ok(Some(named)) = registries.named(repository, tag, known.get(tag)).await
-        {
-            found.insert(tag.clone(), named);
-        }
-    }
-    found
-}
-
-/// How long the watched tags of a repository are left alone; `seed` differs between repositories.
-fn watch_again(interval: Duration, seed: u64) -> Duration {
-    let shortest = interval.saturating_mul(WATCHED_LOOKS).max(WATCHED_AFTER);
-    let share = u32::try_from(seed % 1000).unwrap_or(0);
-    shortest.saturating_add(shortest / 1000 * share)
-}
-
 /// How long it is until then, and a moment more, so that the registry's clock agrees.
 fn pause(until: Timestamp) -> Duration {
     Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default()
@@ -380,52 +270,4 @@ fn ours(targets: &Targets, host: &RegistryHost) -> Targets {
         .filter(|(repository, _)| repository.host() == host)
         .map(|(repository, look)| (repository.clone(), look.clone()))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn repository(number: usize) -> Repository {
-        Repository::new("localhost:1".parse().unwrap(), &format!("app-{number}")).unwrap()
-    }
-
-    #[test]
-    fn repositories_that_hang_take_no_room_from_those_that_answer() {
-        let now = Instant::now();
-        let mut lanes = Lanes { quick: (0..50).map(repository).collect(), ..Lanes::default() };
-        assert_eq!(std::iter::from_fn(|| lanes.start(now)).count(), AT_ONCE);
-        // None of them answers.
-        assert_eq!(lanes.room(), Some(now + SLOW));
-        for pass in 1..=3 {
-            let later = now + SLOW * pass;
-            let started = std::iter::from_fn(|| lanes.start(later)).count();
-            assert_eq!(started, if pass < 3 { AT_ONCE } else { 50 - 3 * AT_ONCE });
-        }
-        // In the next pass those that hung wait for each other alone.
-        let mut lanes = Lanes {
-            quick: (100..110).map(repository).collect(),
-            slow: (0..50).map(repository).collect(),
-            ..Lanes::default()
-        };
-        let first: Vec<_> = std::iter::from_fn(|| lanes.start(now)).collect();
-        assert_eq!(first.len(), 10 + SLOW_AT_ONCE);
-        assert!((100..110).map(repository).all(|repository| first.contains(&repository)));
-        lanes.quick.push_back(repository(200));
-        assert_eq!(lanes.start(now), Some(repository(200)));
-    }
-
-    #[test]
-    fn watched_tags_cost_at_most_a_tenth_of_the_looks_and_one_request_in_five_minutes() {
-        for (interval, shortest) in [(1, 300), (60, 600), (3600, 36_000)] {
-            let interval = Duration::from_secs(interval);
-            for seed in [0, 1, 999, u64::MAX] {
-                let wait = watch_again(interval, seed).as_secs();
-                assert!((shortest..=2 * shortest).contains(&wait), "{interval:?}: {wait} s");
-            }
-        }
-        let minute = Duration::from_mins(1);
-        assert_ne!(watch_again(minute, 1), watch_again(minute, 2), "all repositories at once");
-    }
 }
