@@ -496,7 +496,7 @@ async fn a_nudged_repository_is_looked_at_now_and_once_for_all_nudges() {
         inbox.recv().await.unwrap();
     }
     // It showed nothing new, as a registry does that tells of a push before it lists the tag: one more, and that is all.
-    inbox.recv().await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), inbox.recv()).await.unwrap().unwrap();
     let more = tokio::time::timeout(Duration::from_millis(1500), inbox.recv()).await;
     assert!(more.is_err(), "{more:?}");
     assert_eq!(registry.count("GET"), 5);
