@@ -163,6 +163,8 @@ fn k3d_itself_accepts_the_configuration() {
         command.args(["cluster", "create", "--config"]).arg(site.path("k3d.yaml"));
         // No engine is there, so nothing can be made: what k3d says of the configuration comes before that.
         command.env("DOCKER_HOST", format!("unix://{}", site.path("no-engine").display()));
+        // It leaves the merged configuration there.
+        command.env("TMPDIR", site.path("recorded"));
         run(&mut command, "run tests/platform/build.sh")
     };
     let accepted = k3d(&config).refused("Cannot connect to the Docker daemon").all();
