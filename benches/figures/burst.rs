@@ -69,9 +69,13 @@ fn measure(ground: &Ground, minor: u32) -> Seen {
         // The first round finds cold caches.
         if round > 0 {
             seen.pushing.add(pushing);
-            seen.last.add(last.saturating_duration_since(pushed));
+            let took = last.saturating_duration_since(pushed);
+            seen.last.add(took);
             seen.commits.push(commits);
-            println!("burst: round {round} of {ROUNDS}: {commits} commits");
+            println!(
+                "burst: round {round} of {ROUNDS}: {commits} commits, {} after the last push",
+                shown(took)
+            );
         }
     }
     seen

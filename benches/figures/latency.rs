@@ -22,6 +22,7 @@ pub(crate) fn answer(report: &mut Report) {
         let ours = measure(&ground, &mut patch);
         daemon.stop();
         let push = floor(&ground);
+        println!("latency: {files} files: ours {ours}, `git push` {}", crate::report::shown(push));
         let automation = flux.automate(&ground);
         let theirs = measure(&ground, &mut patch);
         drop(automation);
