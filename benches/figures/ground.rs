@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use promote::model::Digest;
 use serde_json::json;
 
 use crate::bed::{self, Site};
 
 /// How often a file of the bed is looked at while its change is waited for.
 const LOOK: Duration = Duration::from_millis(1);
+/// The configuration of every image: a registry takes a manifest only after what it names.
+const CONFIGURATION: &[u8] = br#"{"architecture":"amd64","os":"linux"}"#;
 
 /// A site with one environment, `local`, that nothing is deployed to: only commits are made.
 pub(crate) struct Ground {
@@ -62,6 +65,7 @@ impl Ground {
 
     /// An overlay that both sides can edit: Flux by its markers, we by the entry's name.
     fn kustomization(&self, app: &str) -> String {
+        self.site.push_blob("local", app, CONFIGURATION);
         let digest = self.push(app, "1.0.0");
         let (registry, namespace) = (self.site.registry("local"), self.namespace());
         let marker = |part: &str| format!("# {{\"$imagepolicy\": \"{namespace}:{app}:{part}\"}}");
@@ -81,13 +85,18 @@ impl Ground {
 
     /// Pushes a version by one request; returns its digest.
     pub(crate) fn push(&self, app: &str, version: &str) -> String {
-        let index = json!({
+        let image = json!({
             "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.index.v1+json",
-            "manifests": [],
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "digest": Digest::of(CONFIGURATION).as_str(),
+                "size": CONFIGURATION.len(),
+            },
+            "layers": [],
             "annotations": {"org.opencontainers.image.title": app, "org.opencontainers.image.version": version},
         });
-        self.site.push_manifest("local", app, &index, Some(version))
+        self.site.push_manifest("local", app, &image, Some(version))
     }
 
     fn reference(&self, name: &str) -> PathBuf {
