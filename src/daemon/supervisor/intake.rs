@@ -95,9 +95,10 @@ impl Supervisor {
     fn tell_registry(&self, host: &RegistryHost) {
         let Some((told, failing)) = self.troubles.get(host).map(Trouble::told) else { return };
         let part = format!("registry {host}");
-        let all = self.targets.borrow().keys().filter(|repository| repository.host() == host).count();
+        // Counted only where there is trouble: this is told at every look.
+        let all = || self.targets.borrow().keys().filter(|repository| repository.host() == host).count();
         match told {
-            Some(told) if failing < all => self.context.health.tell(&part, Some(told.to_owned())),
+            Some(told) if failing < all() => self.context.health.tell(&part, Some(told.to_owned())),
             told => self.context.health.set(&part, told.map(str::to_owned)),
         }
     }
