@@ -49,7 +49,7 @@ test: needs bed platform ## Runs every test on the same real parts, and says how
 generated: ## Edits 30,000 generated files and checks each byte, with optimised code (CASES=300000 for more)
 	EDIT_CASES=$(or $(CASES),30000) cargo test --locked --profile ci --lib in_generated_files
 
-bed: tools ## Builds the parts of the test bed (the first time: 15 to 20 minutes on two cores)
+bed: tools ## Builds the parts of the test bed (the first time: 15 to 30 minutes on two cores)
 	@tests/testbed/build.sh >/dev/null
 
 platform: needs tools ## Builds the tools that check clusters, chart and image (the first time: some 15 minutes)

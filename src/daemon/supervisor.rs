@@ -83,7 +83,8 @@ pub struct Supervisor {
     mode: Mode,
     snapshot: Arc<Snapshot>,
     tags: HashMap<Repository, TagList>,
-    first_seen: HashMap<(Repository, Tag), Timestamp>,
+    /// When a tag came into its list, for the lead time; what a gate counts from is in `seen`, by digest.
+    listed: HashMap<(Repository, Tag), Timestamp>,
     digests: HashMap<(Repository, Tag), Known>,
     standing: StandingTags,
     troubles: BTreeMap<RegistryHost, Trouble>,
@@ -142,7 +143,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         mode,
         snapshot,
         tags: HashMap::new(),
-        first_seen: HashMap::new(),
+        listed: HashMap::new(),
         digests: HashMap::new(),
         standing: StandingTags::new(),
         troubles: BTreeMap::new(),

@@ -53,13 +53,13 @@ impl Supervisor {
                     });
                     self.digests
                         .retain(|(known, _), digest| *known != repository || *digest != Known::Absent);
-                    self.first_seen.retain(|(known, tag), _| {
+                    self.listed.retain(|(known, tag), _| {
                         *known != repository || list.tags.binary_search(tag).is_ok()
                     });
                     if let Some(before) = self.tags.get(&repository) {
                         let now = Timestamp::now();
                         let fresh = list.tags.iter().filter(|tag| before.tags.binary_search(tag).is_err());
-                        self.first_seen.extend(fresh.map(|tag| ((repository.clone(), tag.clone()), now)));
+                        self.listed.extend(fresh.map(|tag| ((repository.clone(), tag.clone()), now)));
                     }
                     self.tags.insert(repository, list);
                     self.gathering.begin(Instant::now());

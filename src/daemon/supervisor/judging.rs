@@ -118,7 +118,7 @@ impl Supervisor {
         }
         let lead = subject.images.iter().filter_map(|(_, written)| {
             let key = (written.new_name.as_deref()?.parse().ok()?, written.new_tag.clone()?);
-            let seen = self.first_seen.get(&key)?;
+            let seen = self.listed.get(&key)?;
             Duration::try_from(decision.times.decided.duration_since(*seen)).ok()
         });
         let already_unknown = decision.verdict == Verdict::Unknown
