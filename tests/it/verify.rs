@@ -186,11 +186,12 @@ fn a_verdict_tells_what_was_judged_by_whom_and_when() {
     for (key, value) in told {
         assert_eq!(verdict[key], value, "{key}");
     }
-    let times: Vec<&str> = ["committed", "applied", "rolledOut", "decided"]
-        .iter()
-        .map(|time| verdict["times"][time].as_str().unwrap_or_else(|| panic!("{time} is missing")))
-        .collect();
-    assert!(times.iter().all(|time| time.ends_with('Z')) && times.is_sorted(), "{times:?}");
+    let times = ["committed", "applied", "rolledOut", "decided"].map(|time| {
+        let text = verdict["times"][time].as_str().unwrap_or_else(|| panic!("{time} is missing"));
+        assert!(text.ends_with('Z'), "{time}: {text}");
+        text.parse::<jiff::Timestamp>().unwrap()
+    });
+    assert!(times.is_sorted(), "{times:?}");
     assert!(verdict["reasons"].is_array());
     let layers = verdict["layers"].as_array().unwrap().iter().map(|layer| {
         assert!(layer["seconds"].is_number() && layer["detail"].is_string(), "{layer}");
