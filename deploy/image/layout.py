@@ -2,9 +2,10 @@
 
     layout.py --output DIR --reference REPO:TAG --platform OS/ARCH=ROOT [--platform …] [--label K=V …]
               [--env K=V …] [--entrypoint P] [--user U:G] [--writable PATH …] [--port N/tcp] [--created SECONDS]
+              [--uncompressed]
 
-Prints "REPO:TAG@DIGEST" on stdout. Only Python's standard library is used. The compressed bytes also depend on the zlib
-that Python was built with, so that two machines agree where they have the same one.
+Prints "REPO:TAG@DIGEST" on stdout. Only Python's standard library is used. Compressed bytes also depend on the zlib that
+Python was built with: two machines agree where they have the same one, or with --uncompressed.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import tempfile
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def replace(path, content):
@@ -102,7 +103,10 @@ def build(layout, arguments, platform, root):
     writable = {path.strip("/") for path in arguments.writable}
     tar = archive(pathlib.Path(root), writable, owner)
     # Level 9 takes three times as long for one per cent.
-    layer = layout.add(LAYER, gzip.compress(tar, compresslevel=6, mtime=0))
+    if arguments.uncompressed:
+        layer = layout.add(LAYER, tar)
+    else:
+        layer = layout.add(f"{LAYER}+gzip", gzip.compress(tar, compresslevel=6, mtime=0))
     settings = {"User": arguments.user, "Entrypoint": [arguments.entrypoint]}
     settings |= {"Env": arguments.env} if arguments.env else {}
     settings |= {"ExposedPorts": {arguments.port: {}}} if arguments.port else {}
@@ -126,7 +130,8 @@ def main():
         parser.add_argument(name, action="append", default=[])
     parser.add_argument("--port")
     parser.add_argument("--created", type=int, default=0)
-    parser.add_argument("--largest", type=float, help="MB compressed; a larger image is refused")
+    parser.add_argument("--largest", type=float, help="MB; a larger image is refused")
+    parser.add_argument("--uncompressed", action="store_true", help="no compressor of this machine has a say in the digest")
     arguments = parser.parse_args()
 
     layout = Layout(arguments.output)
@@ -136,10 +141,11 @@ def main():
     image = images[0] if len(images) == 1 else layout.add(INDEX, many)
     size = sum(layout.sizes.values()) / 1e6
     if arguments.largest is not None and size > arguments.largest:
-        sys.exit(f"image: {size:.1f} MB compressed are more than {arguments.largest:g}; look at what has grown")
+        sys.exit(f"image: {size:.1f} MB are more than {arguments.largest:g}; look at what has grown")
     layout.finish(image, arguments.reference)
     print(f"{arguments.reference}@{image['digest']}")
-    print(f"image: {size:.1f} MB compressed, in {arguments.output}", file=sys.stderr)
+    form = "uncompressed" if arguments.uncompressed else "compressed"
+    print(f"image: {size:.1f} MB {form}, in {arguments.output}", file=sys.stderr)
 
 
 main()

@@ -19,6 +19,9 @@ fn images_stand_in_overlays_only() {
         for entry in items(entries) {
             assert!(entry["newTag"].is_string(), "{folder}: an unquoted tag can become a number");
             assert!(word(&entry["newName"]).contains('/'), "{folder}");
+            // graphwiki's image is the reader's own: its digest comes with promoted's first commit.
+            let pinned = entry["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:"));
+            assert_eq!(pinned, entry["name"] == "test-app", "{folder}");
         }
     }
     for app in ["test-app", "graphwiki"] {

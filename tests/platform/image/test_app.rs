@@ -114,6 +114,19 @@ fn the_digest_follows_from_version_and_colour_alone() {
 }
 
 #[test]
+fn the_overlays_name_what_is_built_here() {
+    let green = made(&["--version", "1.1.0", "--colour", "green"]);
+    let named = [("overlays/local", blue()), ("overlays/aws", blue()), ("weighted/next", &green)];
+    for (folder, (_, said)) in named {
+        let file = root().join("deploy/apps/test-app").join(folder).join("kustomization.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (image, digest) = said.split_once('@').unwrap();
+        let entry = format!("newTag: \"{}\"\n  digest: {digest}\n", image.split_once(':').unwrap().1);
+        assert!(text.contains(&entry), "{} does not name {said}", file.display());
+    }
+}
+
+#[test]
 fn a_layout_that_is_written_again_holds_the_new_image_alone() {
     let folder = tempfile::tempdir().unwrap();
     run(Command::new("cp").arg("-r").arg(blue().0.path().join(".")).arg(folder.path()), "").passed();
