@@ -29,7 +29,7 @@ pub(crate) fn answer(report: &mut Report) {
 async fn measure(report: &mut Report) {
     let site = bed::site("edit").environments(&[]).apps(&[]).create();
     let mut files = vec![("promote.yaml".to_owned(), config())];
-    files.extend(all(APPS).map(|(app, environment)| (path(app, environment), overlay(&written("1.0.0")))));
+    files.extend(all(APPS).map(|cell| (path(cell), overlay(cell, &written("1.0.0")))));
     let changes: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), Some(text.as_str()))).collect();
     site.commit("Begin", &changes);
     let clone = site.folder().join("floor");
@@ -49,6 +49,7 @@ async fn measure(report: &mut Report) {
     first.add(began.elapsed());
     report.limit("10,000 overlays: clone and first look at all", &first, "", Duration::from_secs(10));
 
+    look(&site, &mirror, "", report).await;
     let mut version = 1;
     for apps in [1, 3, APPS] {
         let (mut ours, mut floor) = (Sample::default(), Sample::default());
@@ -64,11 +65,16 @@ async fn measure(report: &mut Report) {
         report.compare(&figure, &ours, ("`git fast-import` and `git push`", &floor), Some(1.5));
     }
 
+    // Their commits say of each overlay what it was and is, 3 MB each, and are read when new ones are fetched.
+    look(&site, &mirror, " and three commits of ours that changed all", report).await;
+}
+
+async fn look(site: &Site, mirror: &Mirror, state: &str, report: &mut Report) {
     let (mut nothing, mut after) = (Sample::default(), Sample::default());
     for round in 0..LOOKS {
         site.commit(
             "Somebody else",
-            &[(&path(7, 7), Some(&format!("# {round}\n{}", overlay(&written("1.0.0")))))],
+            &[(&path((7, 7)), Some(&format!("# {round}{state}\n{}", overlay((7, 7), &written("1.0.0")))))],
         );
         let began = Instant::now();
         mirror.refresh().await.unwrap();
@@ -78,15 +84,28 @@ async fn measure(report: &mut Report) {
         nothing.add(began.elapsed());
     }
     let limit = Duration::from_millis;
-    report.limit("10,000 overlays: a look at the remote, nothing new", &nothing, "", limit(25));
-    report.limit("10,000 overlays: a look after somebody else's commit", &after, "", limit(100));
+    report.limit(
+        &format!("10,000 overlays{state}: a look at the remote, nothing new"),
+        &nothing,
+        "",
+        limit(25),
+    );
+    report.limit(
+        &format!("10,000 overlays{state}: a look after somebody else's commit"),
+        &after,
+        "",
+        limit(100),
+    );
 }
 
-fn all(apps: usize) -> impl Iterator<Item = (usize, usize)> {
+/// The numbers of an app and of an environment.
+type Cell = (usize, usize);
+
+fn all(apps: usize) -> impl Iterator<Item = Cell> {
     (0..apps).flat_map(|app| (0..ENVIRONMENTS).map(move |environment| (app, environment)))
 }
 
-fn path(app: usize, environment: usize) -> String {
+fn path((app, environment): Cell) -> String {
     format!("deploy/app-{app}/e-{environment}/kustomization.yaml")
 }
 
@@ -114,8 +133,8 @@ fn written(tag: &str) -> Written {
     }
 }
 
-/// A file of an ordinary size, about 1 kB.
-fn overlay(written: &Written) -> String {
+/// A file of an ordinary size, about 1 kB, and no two the same.
+fn overlay((app, environment): Cell, written: &Written) -> String {
     let mut text =
         "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n".to_owned();
     for part in 0..8 {
@@ -126,7 +145,7 @@ fn overlay(written: &Written) -> String {
     }
     writeln!(
         text,
-        "images:\n- name: base\n  newName: {}\n  newTag: \"{}\"\n  digest: {}\nnamePrefix: cell-",
+        "images:\n- name: base\n  newName: {}\n  newTag: \"{}\"\n  digest: {}\nnamePrefix: cell-{app}-{environment}-",
         written.new_name.as_deref().unwrap(),
         written.new_tag.as_ref().unwrap(),
         written.digest.as_ref().unwrap(),
@@ -177,9 +196,9 @@ fn imported(site: &Site, clone: &std::path::Path, apps: usize, version: usize) -
     let mut stream =
         "commit refs/heads/floor\ncommitter Floor <floor@example.org> 1700000000 +0000\ndata 5\nFloor\nfrom refs/remotes/origin/main\n"
             .to_owned();
-    let text = overlay(&written(&tag(version)));
-    for (app, environment) in all(apps) {
-        write!(stream, "M 100644 inline {}\ndata {}\n{text}\n", path(app, environment), text.len()).unwrap();
+    for cell in all(apps) {
+        let text = overlay(cell, &written(&tag(version)));
+        write!(stream, "M 100644 inline {}\ndata {}\n{text}\n", path(cell), text.len()).unwrap();
     }
     let began = Instant::now();
     let mut import = Command::new("git");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::bed::{self, Daemon, Registry, Release, Site};
 use crate::ground::watch;
-use crate::quiet::{counters, cpu, total};
+use crate::quiet::{Cpu, counters, total};
 use crate::report::{Report, Sample};
 
 const REPOSITORIES: u32 = 1000;
@@ -46,12 +46,12 @@ pub(crate) fn answer(report: &mut Report) {
         }
     };
     scanned(1.0);
-    let (began, began_cpu) = (counters(&daemon), cpu(&daemon));
+    let (began, cpu) = (counters(&daemon), Cpu::of(&daemon));
     scanned(PASSES);
-    let (ended, ended_cpu) = (counters(&daemon), cpu(&daemon));
+    let (ended, cpu) = (counters(&daemon), Cpu::of(&daemon).since(&cpu));
     let grown = |name: &str| total(&ended, name) - total(&began, name);
     let scans = grown("promote_scans_total");
-    let seconds = ended_cpu.saturating_sub(began_cpu).as_secs_f64() * per_pass / scans;
+    let seconds = cpu.as_secs_f64() * per_pass / scans;
     let figure = |of: &str| format!("a pass with nothing new over {what}: {of}");
     let requests = grown("promote_registry_requests_total") / scans;
     report.number(&figure("requests per repository"), requests, "", "one list of tags: 1", Some(1.1));

@@ -100,7 +100,10 @@ impl Report {
             figure: figure.to_owned(),
             ours: format!("{} {unit}", number(ours)).trim().to_owned(),
             other: other.to_owned(),
-            ratio: limit.map_or_else(String::new, |limit| format!("{:.2} of the target", ours / limit)),
+            // Of a target that allows nothing there is no part.
+            ratio: limit
+                .filter(|limit| *limit > 0.0)
+                .map_or_else(String::new, |limit| format!("{:.2} of the target", ours / limit)),
             target: limit
                 .map_or_else(String::new, |limit| format!("≤ {} {unit}", number(limit)).trim().to_owned()),
             // As it is shown: what was counted between two readings of a clock is never a whole number.

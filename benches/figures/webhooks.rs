@@ -134,7 +134,7 @@ fn floor(ground: &Ground) -> Sample {
         let began = Instant::now();
         for (method, rest) in [("GET", "tags/list"), ("HEAD", "manifests/1.0.0")] {
             let url = format!("http://{host}/v2/{path}/{}/{rest}", ground.apps[1]);
-            let accept = [("Accept", "application/vnd.oci.image.index.v1+json")];
+            let accept = [("Accept", "application/vnd.oci.image.manifest.v1+json")];
             assert_eq!(bed::request(method, &url, &accept, b"").unwrap().status, 200);
         }
         let took = began.elapsed() + by_hand.push(round);
@@ -196,8 +196,8 @@ fn flood(report: &mut Report) {
         "the same: requests to the registry per repository",
         looks as f64 / REPOSITORIES as f64,
         "",
-        "one digest: a look, and one more a second later, per 30 s",
-        Some((2 * windows) as f64),
+        "a look, and one more a second later, per 30 s; and once what the new image is",
+        Some((2 * windows + 1) as f64),
     );
     let before = asked(&daemon);
     let mut sender = Sender::new(&daemon);

@@ -7,7 +7,8 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::model::{AppName, EnvironmentName};
+use crate::model::{AppName, EnvironmentName, Tag};
+use crate::publish::Snapshot;
 
 /// Seconds from a few milliseconds (a commit) to an hour (a slow rollout).
 const BUCKETS: [f64; 15] =
@@ -151,6 +152,19 @@ impl Metrics {
         for ((app, environment), count) in behind {
             let count = i64::try_from(*count).unwrap_or(i64::MAX);
             self.behind.with_label_values(&[app.as_str(), environment.as_str()]).set(count);
+        }
+    }
+
+    /// Sets what stands in Git; what is not there any more is gone.
+    pub fn set_versions(&self, snapshot: &Snapshot) {
+        self.version.reset();
+        for ((app, environment), desired) in &snapshot.desired {
+            for (image, written) in &desired.images {
+                let tag = written.new_tag.as_ref().map_or("", Tag::as_str);
+                let digest = written.digest.as_ref().map_or("", |digest| digest.as_str());
+                let labels = [app.as_str(), environment.as_str(), image.as_str(), tag, digest];
+                self.version.with_label_values(&labels).set(1);
+            }
         }
     }
 

@@ -100,6 +100,8 @@ pub struct Supervisor {
     dated: HashMap<Repository, usize>,
     /// Versions that a gate keeps waiting, and until when.
     waiting: BTreeSet<(Timestamp, Repository, Tag)>,
+    /// How far places were behind their registries when it was last told.
+    behind: BTreeMap<Place, usize>,
     rankings: Rankings,
     /// Tags that are listed and have no digest: how often they were asked for, and when they are again.
     absent: HashMap<(Repository, Tag), (u32, Instant)>,
@@ -154,6 +156,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         resolving: BTreeSet::new(),
         dated: HashMap::new(),
         waiting: BTreeSet::new(),
+        behind: BTreeMap::new(),
         rankings: Rankings::default(),
         absent: HashMap::new(),
         overtaken: BTreeMap::new(),
@@ -182,6 +185,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
     };
     supervisor.adopt_config();
     supervisor.adopt_targets(true);
+    supervisor.context.metrics.set_versions(&supervisor.snapshot);
     supervisor.proceed();
     let mut snapshots = supervisor.context.mirror.snapshots();
     let mut poll = Instant::now() + supervisor.snapshot.config.interval;
@@ -374,6 +378,7 @@ impl Supervisor {
         }
         self.adopt_targets(reconfigured);
         self.forget_moved();
+        self.context.metrics.set_versions(&self.snapshot);
         self.proceed();
     }
 
@@ -395,7 +400,10 @@ impl Supervisor {
         if gated {
             self.end(Exit::Blocked);
         }
-        self.context.metrics.set_behind(&behind);
+        if behind != self.behind {
+            self.context.metrics.set_behind(&behind);
+            self.behind = behind;
+        }
         let snapshot = self.snapshot.clone();
         for (place, remark) in remarks {
             match snapshot.desired.get(&place) {
@@ -433,7 +441,6 @@ impl Supervisor {
             self.copy(promotion);
         }
         self.start_rollouts();
-        self.publish_versions();
     }
 
     fn preview(&mut self, mut changes: Vec<Change>, promotions: &[Promotion]) {
@@ -477,20 +484,6 @@ impl Supervisor {
             }
             Done::Copied(place, Box::new(promotion), result)
         });
-    }
-
-    fn publish_versions(&self) {
-        let versions = &self.context.metrics.version;
-        versions.reset();
-        for ((app, environment), desired) in &self.snapshot.desired {
-            for (image, written) in &desired.images {
-                let tag = written.new_tag.as_ref().map_or("", Tag::as_str);
-                let digest = written.digest.as_ref().map_or("", |digest| digest.as_str());
-                versions
-                    .with_label_values(&[app.as_str(), environment.as_str(), image.as_str(), tag, digest])
-                    .set(1);
-            }
-        }
     }
 }
 

@@ -158,8 +158,10 @@ impl Connections {
         match way {
             Way::Registry => {
                 // The registry may name itself in two ways; the connection goes the way that was configured.
-                let _ = url.set_host(route.base.host_str());
-                let _ = url.set_port(route.base.port());
+                if (url.host_str(), url.port()) != (route.base.host_str(), route.base.port()) {
+                    let _ = url.set_host(route.base.host_str());
+                    let _ = url.set_port(route.base.port());
+                }
                 let request = route.client.request(method, url);
                 match &route.host_header {
                     Some(name) => request.header(HOST, name.clone()),

@@ -29,7 +29,7 @@ pub(super) enum Style {
     Block,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind<'t> {
     Scalar { text: Cow<'t, str>, style: Style },
     Sequence { flow: bool, items: Vec<NodeId> },
@@ -191,6 +191,17 @@ impl<'t> Tree<'t> {
             path
         })
         .collect()
+    }
+
+    /// Whether all nodes are those of `other`, wherever they stand, but for these.
+    pub(super) fn differs_only_in(&self, other: &Tree<'_>, may: impl Fn(NodeId) -> bool) -> bool {
+        let same = |(id, (one, other)): (NodeId, (&Node<'_>, &Node<'_>))| {
+            let placed = one.anchored == other.anchored && one.tag == other.tag && one.line == other.line;
+            placed && (may(id) || one.kind == other.kind)
+        };
+        self.documents == other.documents
+            && self.nodes.len() == other.nodes.len()
+            && self.nodes.iter().zip(&other.nodes).enumerate().all(same)
     }
 
     /// The pair with the key, of a mapping.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use git2::build::TreeUpdateBuilder;
-use git2::{FileMode, Oid, Repository, Tree};
+use git2::{ObjectType, Oid, Repository, Tree};
 
 use super::history::Images;
-use super::objects::Files;
+use super::objects::{File, Files};
 use super::overlay::{self, Memory};
 use super::places::{Overlays, Place};
-use super::{Change, Outcome, reference};
+use super::prepared::{self, Prepared};
+use super::{Change, Outcome, reference, write};
 use crate::config::Markers;
 use crate::edit::{self, EditError, Written};
 use crate::model::{AppName, EnvironmentName, ImageName};
@@ -53,16 +53,22 @@ pub(super) fn apply(
     let mut files = Files::of(repository, base.clone());
     let mut made = Vec::new();
     let mut others = BTreeMap::new();
+    let mut prepared = Prepared::default();
     for (number, change) in changes.iter().enumerate() {
-        match edits(&files, memory, overlays, change) {
+        if number % prepared::AT_ONCE == 0 {
+            let next = &changes[number..changes.len().min(number + prepared::AT_ONCE)];
+            prepared = Prepared::new(&files, memory, overlays, next, number);
+        }
+        let ahead = |id| prepared.take(number, id);
+        match edits(&files, memory, overlays, change, ahead) {
             Ok(edits) if edits.is_empty() => _ = others.insert(number, Outcome::AlreadyThere),
             Ok(edits) => {
                 for Edited { path, content, executable, entries } in edits {
-                    let id = repository.blob(&content)?;
+                    let id = Oid::hash_object(ObjectType::Blob, &content)?;
                     if let Some(entries) = entries {
                         memory.keep(id, Arc::new(Ok(entries)));
                     }
-                    files.put(path, id, executable);
+                    files.put(path, File { id, executable, content });
                 }
                 made.push(number);
             }
@@ -76,12 +82,7 @@ pub(super) fn apply(
     if made.is_empty() {
         return Ok(Applied { tree: base.id(), made, others });
     }
-    let mut builder = TreeUpdateBuilder::new();
-    for file in files.put_so_far() {
-        let kind = if file.executable { FileMode::BlobExecutable } else { FileMode::Blob };
-        builder.upsert(file.path.as_str(), file.id, kind);
-    }
-    Ok(Applied { tree: builder.create_updated(repository, base)?, made, others })
+    Ok(Applied { tree: write::write(repository, base, &files.into_put())?, made, others })
 }
 
 /// The files that one change edits, with their new content; none if all stands there already.
@@ -90,13 +91,14 @@ fn edits(
     memory: &mut Memory,
     overlays: &Overlays,
     change: &Change,
+    ahead: impl FnOnce(Oid) -> Option<Result<Vec<u8>, EditError>>,
 ) -> Result<Vec<Edited>, Outcome> {
     let mut edits = Vec::new();
     if !change.moves.is_empty() {
         let gone = || Outcome::Impossible(format!("promote.yaml no longer has the app {}", change.app));
         let place = overlays.place(&change.app, &change.environment).ok_or_else(gone)?;
         free(files, memory, overlays, place, change)?;
-        edits.extend(entries(files, memory, place, change).map_err(Outcome::Impossible)?);
+        edits.extend(entries(files, memory, place, change, ahead).map_err(Outcome::Impossible)?);
         if let Some(markers) = overlays.app(place).and_then(|app| app.markers.as_ref()) {
             marked(files, memory, place, change, markers, &mut edits).map_err(Outcome::Impossible)?;
         }
@@ -126,24 +128,22 @@ fn free(
     Ok(())
 }
 
-/// The kustomization with the entries of the images that move.
+/// The kustomization with the entries of the images that move; `ahead` may have it already.
 fn entries(
     files: &Files<'_>,
     memory: &mut Memory,
     place: &Place,
     change: &Change,
+    ahead: impl FnOnce(Oid) -> Option<Result<Vec<u8>, EditError>>,
 ) -> Result<Option<Edited>, String> {
     let Ok(path) = files.kustomization(&place.folder) else { return Ok(None) };
     let Some(listed) = files.listed(&path)? else { return Ok(None) };
     let mut says = memory.entries(files, &listed).as_ref().clone()?;
     let moves: Vec<_> = change.moves.iter().filter(|step| says.contains_key(&step.image)).collect();
     let before = files.read(&listed)?.content;
-    let mut content = before.clone();
-    for step in moves {
-        let edited = edit::set_image(&content, &step.image, &step.to).map_err(at(&path))?;
-        content = edited.unwrap_or(content);
-        says.insert(step.image.clone(), step.to.clone());
-    }
+    let edited = ahead(listed.id).unwrap_or_else(|| prepared::edited(&before, &moves));
+    let content = edited.map_err(at(&path))?;
+    says.extend(moves.into_iter().map(|step| (step.image.clone(), step.to.clone())));
     let executable = listed.executable;
     Ok((content != before).then_some(Edited { path, content, executable, entries: Some(says) }))
 }

@@ -14,10 +14,13 @@ pub mod mirror;
 mod notes;
 mod objects;
 mod overlay;
+mod pack;
 mod path;
 mod places;
+mod prepared;
 mod remote;
 mod snapshot;
+mod write;
 
 use crate::edit::{Quarantined, Written};
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, Source};

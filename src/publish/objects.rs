@@ -16,10 +16,17 @@ const MOST_ENTRIES: usize = 20_000;
 const DEEPEST: usize = 32;
 
 /// A file as a tree holds it.
+#[derive(Debug, Clone)]
 pub(super) struct File {
     pub(super) id: Oid,
     pub(super) executable: bool,
     pub(super) content: Vec<u8>,
+}
+
+impl File {
+    fn listed(&self, path: &str) -> Listed {
+        Listed { path: path.to_owned(), id: self.id, executable: self.executable }
+    }
 }
 
 /// A file that is listed and not read yet.
@@ -36,7 +43,7 @@ pub(super) struct Files<'r> {
     root: Tree<'r>,
     wide: RefCell<HashMap<String, Tree<'r>>>,
     /// Files that stand there instead of those of the tree.
-    put: BTreeMap<String, Listed>,
+    put: BTreeMap<String, File>,
 }
 
 impl<'r> Files<'r> {
@@ -44,14 +51,14 @@ impl<'r> Files<'r> {
         Self { repository, root, wide: RefCell::default(), put: BTreeMap::new() }
     }
 
-    /// Puts a file there, of which the repository has the content.
-    pub(super) fn put(&mut self, path: String, id: Oid, executable: bool) {
-        self.put.insert(path.clone(), Listed { path, id, executable });
+    /// Puts a file there, which the repository need not have.
+    pub(super) fn put(&mut self, path: String, file: File) {
+        self.put.insert(path, file);
     }
 
-    /// All files that were put there.
-    pub(super) fn put_so_far(&self) -> impl Iterator<Item = &Listed> {
-        self.put.values()
+    /// All files that were put there, by path.
+    pub(super) fn into_put(self) -> BTreeMap<String, File> {
+        self.put
     }
 
     /// The folder at `path`: none where there is nothing, an error in words where it is something else.
@@ -91,7 +98,7 @@ impl<'r> Files<'r> {
     /// The same, without its content.
     pub(super) fn listed(&self, path: &str) -> Result<Option<Listed>, String> {
         if let Some(put) = self.put.get(path) {
-            return Ok(Some(put.clone()));
+            return Ok(Some(put.listed(path)));
         }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let Ok(Some(folder)) = self.folder(folder) else { return Ok(None) };
@@ -110,6 +117,9 @@ impl<'r> Files<'r> {
 
     /// The content of a file.
     pub(super) fn read(&self, Listed { path, id, executable }: &Listed) -> Result<File, String> {
+        if let Some(put) = self.put.get(path).filter(|put| put.id == *id) {
+            return Ok(put.clone());
+        }
         let failed = |error: git2::Error| format!("{path}: {}", error.message());
         // The header tells the size before a huge blob is in memory.
         let size = self.repository.odb().and_then(|odb| odb.read_header(*id)).map_err(failed)?.0;
@@ -165,7 +175,8 @@ impl<'r> Files<'r> {
                     {
                         let executable = entry.filemode() == i32::from(FileMode::BlobExecutable);
                         let listed = Listed { path, id: entry.id(), executable };
-                        found.push(self.put.get(&listed.path).cloned().unwrap_or(listed));
+                        let put = self.put.get(&listed.path).map(|put| put.listed(&listed.path));
+                        found.push(put.unwrap_or(listed));
                     }
                     _ => {}
                 }

@@ -1,0 +1,88 @@
+#![allow(clippy::unwrap_used)]
+use std::process::Command;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn repository() -> (tempfile::TempDir, Repository) {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = Repository::init_bare(folder.path()).unwrap();
+    (folder, repository)
+}
+
+fn file(content: &str, executable: bool) -> File {
+    let content = content.as_bytes().to_vec();
+    File { id: Oid::hash_object(ObjectType::Blob, &content).unwrap(), executable, content }
+}
+
+fn packed(repository: &Repository, base: Oid, files: &BTreeMap<String, File>) -> Option<Oid> {
+    let mut packing = Packing { repository, pack: Pack::new() };
+    let files: Vec<(&str, &File)> = files.iter().map(|(path, file)| (path.as_str(), file)).collect();
+    let tree = packing.folder(Some(base), &files).ok()?;
+    packing.pack.keep_in(repository).unwrap();
+    Some(tree)
+}
+
+/// Names that Git orders in its own way: `a-b` stands before the folder `a`, and `a.b` too.
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-c]{1,2}", "a[-.0]b", Just("a".to_owned())]
+}
+
+fn files(most: usize) -> impl Strategy<Value = BTreeMap<String, File>> {
+    let path = prop::collection::vec(name(), 1..4).prop_map(|parts| parts.join("/"));
+    let one =
+        (path, ".{0,40}", any::<bool>()).prop_map(|(path, text, executable)| (path, file(&text, executable)));
+    prop::collection::vec(one, 0..most).prop_map(|all| {
+        let mut kept: BTreeMap<String, File> = BTreeMap::new();
+        for (path, file) in all {
+            // A file is no folder.
+            let apart = |other: &String| {
+                !other.starts_with(&format!("{path}/")) && !path.starts_with(&format!("{other}/"))
+            };
+            if kept.keys().all(apart) {
+                kept.insert(path, file);
+            }
+        }
+        kept
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_pack_holds_the_same_tree_as_single_files(before in files(12), after in files(12)) {
+        let (_folder, repository) = repository();
+        let empty = repository.treebuilder(None).unwrap().write().unwrap();
+        let base = write_singly(&repository, &repository.find_tree(empty).unwrap(), &before).unwrap();
+        let one = packed(&repository, base, &after);
+        let other = write_singly(&repository, &repository.find_tree(base).unwrap(), &after).ok();
+        prop_assert_eq!(one, other);
+    }
+}
+
+#[test]
+fn git_finds_nothing_wrong_with_a_pack() {
+    let (folder, repository) = repository();
+    let empty = repository.treebuilder(None).unwrap().write().unwrap();
+    let text = |number: usize| format!("{number}\n").repeat(number * 40);
+    let files: BTreeMap<String, File> = (0..MANY * 2)
+        .map(|number| (format!("a/{}/{number}.yaml", number % 7), file(&text(number), false)))
+        .collect();
+    let tree = write(&repository, &repository.find_tree(empty).unwrap(), &files).unwrap();
+
+    let signature = git2::Signature::now("A", "a@example.org").unwrap();
+    let tree = repository.find_tree(tree).unwrap();
+    repository.commit(Some("refs/heads/main"), &signature, &signature, "All", &tree, &[]).unwrap();
+    let git = |arguments: &[&str]| {
+        let done = Command::new("git").arg("-C").arg(folder.path()).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    git(&["fsck", "--strict", "--full"]);
+    assert_eq!(git(&["show", "main:a/3/94.yaml"]), text(94));
+    let counted = git(&["count-objects", "-v"]);
+    // The empty tree and the commit are in files of their own.
+    assert!(counted.contains("packs: 1\n") && counted.contains("count: 2\n"), "{counted}");
+}
