@@ -140,11 +140,11 @@ def main():
     many = {"schemaVersion": 2, "mediaType": INDEX, "manifests": images}
     image = images[0] if len(images) == 1 else layout.add(INDEX, many)
     size = sum(layout.sizes.values()) / 1e6
+    form = "uncompressed" if arguments.uncompressed else "compressed"
     if arguments.largest is not None and size > arguments.largest:
-        sys.exit(f"image: {size:.1f} MB are more than {arguments.largest:g}; look at what has grown")
+        sys.exit(f"image: {size:.1f} MB {form} are more than {arguments.largest:g}; look at what has grown")
     layout.finish(image, arguments.reference)
     print(f"{arguments.reference}@{image['digest']}")
-    form = "uncompressed" if arguments.uncompressed else "compressed"
     print(f"image: {size:.1f} MB {form}, in {arguments.output}", file=sys.stderr)
 
 

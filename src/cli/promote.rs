@@ -13,7 +13,7 @@ use super::wait::{self, Wanted};
 use super::{Failure, open};
 use crate::config::{Environment, Update};
 use crate::daemon::Context;
-use crate::daemon::promotion::{self, Plan, Promotion, Wish};
+use crate::daemon::promotion::{self, Plan, Promotion, Transfer, Wish};
 use crate::deliver::DeliverError;
 use crate::model::{AppName, CommitId, EnvironmentName, Exit};
 use crate::publish::{Change, Outcome, Snapshot, version};
@@ -23,6 +23,8 @@ use crate::transfer::{self, TransferError};
 struct Plans {
     go: Vec<Promotion>,
     there: BTreeMap<AppName, String>,
+    /// The images of what is there by what Git says.
+    images: Vec<Transfer>,
 }
 
 pub(super) async fn run(
@@ -56,11 +58,12 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
             snapshot.config.environments.keys().map(EnvironmentName::as_str),
         )
     })?;
-    let Plans { go, there } = plans(&snapshot, asked)?;
+    let Plans { go, there, images } = plans(&snapshot, asked)?;
     show(printer, asked, &go, &there);
     if asked.dry_run {
         return preview(&context, printer, asked, &go, &remarks(&snapshot, asked)).await;
     }
+    bring_back(&context, printer, &images).await?;
     if !go.is_empty() {
         confirm(printer, asked, environment)?;
         context.learn_ways(&snapshot.config, &BTreeSet::new()).await;
@@ -107,11 +110,15 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
         may_go_down: true,
     };
     let (mut go, mut there, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut images = Vec::new();
     let mut exit = Exit::Blocked;
     for app in apps {
         match promotion::plan(snapshot, &app, &asked.to, &wish, Timestamp::now()) {
             Plan::Go(promotion) => go.push(*promotion),
-            Plan::AlreadyThere(versions) => _ = there.insert(app, versions),
+            Plan::AlreadyThere(versions, standing) => {
+                there.insert(app, versions);
+                images.extend(standing);
+            }
             Plan::Blocked(reasons) | Plan::Gated(reasons) => {
                 blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")));
             }
@@ -122,7 +129,7 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
         }
     }
     if blocked.is_empty() {
-        return Ok(Plans { go, there });
+        return Ok(Plans { go, there, images });
     }
     let others = if go.is_empty() { "" } else { "\nThe other apps wait for it; --app APP moves one alone." };
     let words = format!("nothing was promoted to {}:\n  {}{others}", asked.to, blocked.join("\n  "));
@@ -254,6 +261,52 @@ async fn preflight(
     }
 }
 
+/// Copies the images that Git has in the target and its registry has not: it was emptied, or a person wrote the overlay.
+async fn bring_back(context: &Arc<Context>, printer: &Printer, images: &[Transfer]) -> Result<(), Failure> {
+    for step in images.iter().filter(|step| step.from != step.to) {
+        let there = context.registries.has(&step.to, &step.digest).await;
+        if !there.map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))? {
+            let text = format!("{} has lost {}, which is copied again", step.to, step.tag);
+            printer.keep("missing", &text, &json!({"to": step.to, "digest": step.digest}));
+            copy(context, printer, step).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn copy(context: &Arc<Context>, printer: &Printer, step: &Transfer) -> Result<(), Failure> {
+    let text = format!("copying {}:{} to {}", step.from, step.tag, step.to);
+    printer.step("copy", &text, &json!({"from": step.from, "to": step.to, "digest": step.digest}));
+    let tell = |progress: transfer::Progress| {
+        if progress.blobs > 0 && progress.blobs_done < progress.blobs {
+            tracing::debug!(done = progress.blobs_done, of = progress.blobs, "blobs");
+        }
+    };
+    let copied =
+        transfer::copy(&context.registries, &step.from, &step.to, &step.digest, &step.tag, &tell).await;
+    let copied = copied.map_err(|error| {
+        let exit = match &error {
+            TransferError::TagTaken { .. } => Exit::Usage,
+            _ => Exit::Unreachable,
+        };
+        Failure::new(exit, format!("nothing was committed: {error}"))
+    })?;
+    let sent = copied.blobs_copied + copied.blobs_mounted;
+    let text = format!(
+        "copied {}:{} ({} and {}; {} there already)",
+        step.to,
+        step.tag,
+        counted(copied.manifests, "manifest"),
+        counted(sent, "blob"),
+        counted(copied.blobs_present, "blob"),
+    );
+    printer.keep("copied", &text, &json!({"to": step.to, "digest": step.digest, "bytes": copied.bytes}));
+    for notice in &copied.notices {
+        printer.keep("notice", &format!("notice: {notice}"), &json!({}));
+    }
+    Ok(())
+}
+
 async fn commit(
     context: &Arc<Context>,
     printer: &Printer,
@@ -261,35 +314,7 @@ async fn commit(
     go: &[Promotion],
 ) -> Result<CommitId, Failure> {
     for step in go.iter().flat_map(|promotion| &promotion.transfers) {
-        let text = format!("copying {}:{} to {}", step.from, step.tag, step.to);
-        printer.step("copy", &text, &json!({"from": step.from, "to": step.to, "digest": step.digest}));
-        let tell = |progress: transfer::Progress| {
-            if progress.blobs > 0 && progress.blobs_done < progress.blobs {
-                tracing::debug!(done = progress.blobs_done, of = progress.blobs, "blobs");
-            }
-        };
-        let copied =
-            transfer::copy(&context.registries, &step.from, &step.to, &step.digest, &step.tag, &tell).await;
-        let copied = copied.map_err(|error| {
-            let exit = match &error {
-                TransferError::TagTaken { .. } => Exit::Usage,
-                _ => Exit::Unreachable,
-            };
-            Failure::new(exit, format!("nothing was committed: {error}"))
-        })?;
-        let sent = copied.blobs_copied + copied.blobs_mounted;
-        let text = format!(
-            "copied {}:{} ({} and {}; {} there already)",
-            step.to,
-            step.tag,
-            counted(copied.manifests, "manifest"),
-            counted(sent, "blob"),
-            counted(copied.blobs_present, "blob"),
-        );
-        printer.keep("copied", &text, &json!({"to": step.to, "digest": step.digest, "bytes": copied.bytes}));
-        for notice in &copied.notices {
-            printer.keep("notice", &format!("notice: {notice}"), &json!({}));
-        }
+        copy(context, printer, step).await?;
     }
     let changes: Vec<Change> = go.iter().map(|promotion| promotion.change.clone()).collect();
     printer.step("commit", &format!("committing to {}", context.mirror.location()), &json!({}));

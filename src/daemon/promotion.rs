@@ -42,8 +42,8 @@ pub struct Promotion {
 pub enum Plan {
     /// It moves.
     Go(Box<Promotion>),
-    /// The target has these versions already.
-    AlreadyThere(String),
+    /// Git has these versions in the target already. Whether its registry still has their images is another question.
+    AlreadyThere(String, Vec<Transfer>),
     /// Every reason why it may not move now.
     Blocked(Vec<String>),
     /// Nothing but these gates keeps it from moving now.
@@ -126,7 +126,7 @@ pub fn plan(
     };
     let barred = desired.barred();
     let mut moves = Vec::new();
-    let mut transfers = Vec::new();
+    let (mut transfers, mut there) = (Vec::new(), Vec::new());
     let mut versions = Vec::new();
     for (image, (tag, digest)) in &set.images {
         let (Some(from), Some(to)) = (
@@ -143,7 +143,9 @@ pub fn plan(
             continue;
         }
         let step = Move { image: image.clone(), from: stands, to: (&wanted).into() };
+        let transfer = Transfer { from, to, digest: digest.clone(), tag: tag.clone() };
         if step.from == step.to {
+            there.push(transfer);
             continue;
         }
         let Some(policy) = snapshot.config.apps.get(app).and_then(|app| app.images.get(image)) else {
@@ -175,7 +177,7 @@ pub fn plan(
                 continue;
             }
         }
-        transfers.push(Transfer { from, to, digest: digest.clone(), tag: tag.clone() });
+        transfers.push(transfer);
         moves.push(step);
     }
     let unmet = unmet.into_iter().map(|(image, tag, unmet)| format!("{image} {tag} {}", unmet.words));
@@ -188,7 +190,7 @@ pub fn plan(
         return Plan::Gated(unmet);
     }
     if moves.is_empty() {
-        return Plan::AlreadyThere(versions.join(", "));
+        return Plan::AlreadyThere(versions.join(", "), there);
     }
     let change = Change {
         app: app.clone(),

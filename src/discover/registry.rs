@@ -81,6 +81,13 @@ impl Registries {
         self.head(Access::Pull(repository), repository, Reference::Tag(tag), known).await
     }
 
+    /// Whether a repository has this manifest or index.
+    pub async fn has(&self, repository: &Repository, digest: &Digest) -> Result<bool, DiscoverError> {
+        let found =
+            self.head_manifest(Access::Pull(repository), repository, Reference::Digest(digest)).await?;
+        Ok(found.is_some())
+    }
+
     pub(crate) async fn head_manifest(
         &self,
         access: Access<'_>,

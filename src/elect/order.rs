@@ -49,12 +49,13 @@ impl<'p> Ranker<'p> {
 
     /// What the filter leaves of a tag. Nothing of a local build's: it is elected when it is pushed, by who has built it.
     pub(super) fn text<'t>(&mut self, tag: &'t Tag) -> Option<Cow<'t, str>> {
-        if BuildTag::of(tag).is_some() {
+        let text = tag.as_str();
+        if text.starts_with(BuildTag::PREFIX) && BuildTag::of(tag).is_some() {
             return None;
         }
         match &mut self.sieve {
-            None => Some(Cow::Borrowed(tag.as_str())),
-            Some(sieve) => sieve.pass(tag.as_str()),
+            None => Some(Cow::Borrowed(text)),
+            Some(sieve) => sieve.pass(text),
         }
     }
 
@@ -116,8 +117,10 @@ impl<'p> Ranker<'p> {
             }
         }
         above.sort_unstable_by(|(_, tag, key), (_, other_tag, other)| {
-            let (text, other_text) = (tag.as_str(), other_tag.as_str());
-            self.compare(other, key).then(text.len().cmp(&other_text.len())).then(text.cmp(other_text))
+            self.compare(other, key).then_with(|| {
+                let (text, other_text) = (tag.as_str(), other_tag.as_str());
+                text.len().cmp(&other_text.len()).then(text.cmp(other_text))
+            })
         });
         ahead.above = above.into_iter().map(|(place, _, _)| place).collect();
         ahead

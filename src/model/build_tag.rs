@@ -18,6 +18,9 @@ pub struct BuildTag {
 }
 
 impl BuildTag {
+    /// How every such tag begins.
+    pub const PREFIX: &str = "build-";
+
     /// The tag of what was built at `time` from `content`.
     pub fn new(time: Timestamp, content: &Digest) -> Self {
         let time = Timestamp::from_second(time.as_second()).unwrap_or_default();
@@ -26,7 +29,7 @@ impl BuildTag {
 
     /// Reads a tag; none if it is not one of a local build.
     pub fn of(tag: &Tag) -> Option<Self> {
-        let (time, hash) = tag.as_str().strip_prefix("build-")?.split_once('-')?;
+        let (time, hash) = tag.as_str().strip_prefix(Self::PREFIX)?.split_once('-')?;
         let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if hash.len() != DIGITS || !hash.bytes().all(lower_hex) || time.len() != "20260101T000000Z".len() {
             return None;
@@ -54,7 +57,7 @@ impl BuildTag {
     /// The tag as the registry names it.
     pub fn tag(&self) -> Tag {
         // Letters, digits and hyphens by construction.
-        Tag::of_legal(&format!("build-{}-{}", self.time.strftime(FORMAT), self.hash))
+        Tag::of_legal(&format!("{}{}-{}", Self::PREFIX, self.time.strftime(FORMAT), self.hash))
     }
 }
 

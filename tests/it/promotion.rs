@@ -58,6 +58,21 @@ fn the_same_promotion_again_finds_that_all_is_there() {
 }
 
 #[test]
+fn an_image_that_the_registry_has_lost_is_copied_again_without_a_commit() {
+    let site = verified(bed::site("lost"), "1.1.0");
+    promote(&site).expect_code(0);
+    let refs = site.git(&["for-each-ref"]);
+    let digest = site.image_digest("aws", "test-app", "1.1.0").unwrap();
+    site.delete_image("aws", "test-app", &digest);
+
+    let run = promote(&site).expect_code(0);
+
+    assert_eq!(site.image_digest("aws", "test-app", "1.1.0"), Some(digest));
+    assert!(run.stdout.contains("test-app has lost 1.1.0, which is copied again"), "{}", run.stdout);
+    assert_eq!(site.git(&["for-each-ref"]), refs);
+}
+
+#[test]
 fn an_image_for_several_platforms_is_copied_with_all_of_them() {
     let site = bed::site("platforms").create();
     let index = site.push_multiarch_image("local", "test-app", "1.1.0");
