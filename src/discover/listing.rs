@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
+use reqwest::header::{HeaderValue, IF_NONE_MATCH};
 use reqwest::{Method, StatusCode};
 use sha2::Digest as _;
 
 use super::host::Host;
-use super::registry::{next_page, within};
+use super::registry::{etag_of, next_page, within};
 use super::request::{Access, Request, remote_path};
 use super::{DiscoverError, Registries, RegistryEvent, TagList, tags};
 use crate::model::{Digest, Repository};
@@ -150,7 +150,7 @@ impl Registries {
             if next.is_some() && way == 0 {
                 return other();
             }
-            let etag = response.headers().get(ETAG).cloned();
+            let etag = etag_of(&response);
             let limit = LIST_BYTES_LIMIT - size;
             let body = connections.body_in_turn(registry, what, response, limit, &mut turn).await?;
             size += body.len();

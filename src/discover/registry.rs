@@ -122,7 +122,7 @@ impl Registries {
                 }
                 _ => return Err(self.connections.unexpected(repository.host(), &what, response).await),
             }
-            let etag = response.headers().get(ETAG).cloned();
+            let etag = etag_of(&response);
             match response.headers().get(CONTENT_DIGEST).map(|value| value.to_str().unwrap_or("not text")) {
                 Some(text) => {
                     let digest = text.parse().map_err(|error| DiscoverError::Garbage {
@@ -284,6 +284,11 @@ impl Registries {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The `ETag` of an answer, by itself: a header as it came holds the buffer that the whole answer was read into.
+pub(super) fn etag_of(response: &Response) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(response.headers().get(ETAG)?.as_bytes()).ok()
 }
 
 /// The path of the next page that an answer links to.
