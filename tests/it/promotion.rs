@@ -68,7 +68,7 @@ fn an_image_that_the_registry_has_lost_is_copied_again_without_a_commit() {
     let run = promote(&site).expect_code(0);
 
     assert_eq!(site.image_digest("aws", "test-app", "1.1.0"), Some(digest));
-    assert!(run.stdout.contains("test-app has lost 1.1.0, which is copied again"), "{}", run.stdout);
+    assert!(run.stderr.contains("test-app has lost 1.1.0, which is copied again"), "{}", run.stderr);
     assert_eq!(site.git(&["for-each-ref"]), refs);
 }
 
