@@ -23,8 +23,8 @@ use crate::transfer::{self, TransferError};
 struct Plans {
     go: Vec<Promotion>,
     there: BTreeMap<AppName, String>,
-    /// The images of what is there by what Git says.
-    images: Vec<Transfer>,
+    /// The images that Git has in the target already.
+    standing: Vec<Transfer>,
 }
 
 pub(super) async fn run(
@@ -58,17 +58,17 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
             snapshot.config.environments.keys().map(EnvironmentName::as_str),
         )
     })?;
-    let Plans { go, there, images } = plans(&snapshot, asked)?;
+    let Plans { go, there, standing } = plans(&snapshot, asked)?;
     show(printer, asked, &go, &there);
     if asked.dry_run {
         return preview(&context, printer, asked, &go, &remarks(&snapshot, asked)).await;
     }
-    bring_back(&context, printer, &images).await?;
     if !go.is_empty() {
         confirm(printer, asked, environment)?;
         context.learn_ways(&snapshot.config, &BTreeSet::new()).await;
         preflight(&context, asked, environment).await?;
     }
+    bring_back(&context, printer, &standing).await?;
     let commit = if go.is_empty() { None } else { Some(commit(&context, printer, asked, &go).await?) };
     if asked.wait != Wait::Verified {
         finish(printer, asked, commit.as_ref(), &go, &there, Exit::Done, &json!([]));
@@ -110,14 +110,17 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
         may_go_down: true,
     };
     let (mut go, mut there, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::new());
-    let mut images = Vec::new();
+    let mut standing = Vec::new();
     let mut exit = Exit::Blocked;
     for app in apps {
         match promotion::plan(snapshot, &app, &asked.to, &wish, Timestamp::now()) {
-            Plan::Go(promotion) => go.push(*promotion),
-            Plan::AlreadyThere(versions, standing) => {
+            Plan::Go(promotion) => {
+                standing.extend(promotion.standing.iter().cloned());
+                go.push(*promotion);
+            }
+            Plan::AlreadyThere(versions, images) => {
                 there.insert(app, versions);
-                images.extend(standing);
+                standing.extend(images);
             }
             Plan::Blocked(reasons) | Plan::Gated(reasons) => {
                 blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")));
@@ -129,7 +132,7 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
         }
     }
     if blocked.is_empty() {
-        return Ok(Plans { go, there, images });
+        return Ok(Plans { go, there, standing });
     }
     let others = if go.is_empty() { "" } else { "\nThe other apps wait for it; --app APP moves one alone." };
     let words = format!("nothing was promoted to {}:\n  {}{others}", asked.to, blocked.join("\n  "));
@@ -262,8 +265,8 @@ async fn preflight(
 }
 
 /// Copies the images that Git has in the target and its registry has not: it was emptied, or a person wrote the overlay.
-async fn bring_back(context: &Arc<Context>, printer: &Printer, images: &[Transfer]) -> Result<(), Failure> {
-    for step in images.iter().filter(|step| step.from != step.to) {
+async fn bring_back(context: &Arc<Context>, printer: &Printer, standing: &[Transfer]) -> Result<(), Failure> {
+    for step in standing.iter().filter(|step| step.from != step.to) {
         let there = context.registries.has(&step.to, &step.digest).await;
         if !there.map_err(|error| Failure::new(Exit::Unreachable, error.to_string()))? {
             let text = format!("{} has lost {}, which is copied again", step.to, step.tag);

@@ -33,6 +33,8 @@ pub struct Promotion {
     pub change: Change,
     /// The images to copy first.
     pub transfers: Vec<Transfer>,
+    /// The app's other images, which Git has there already.
+    pub standing: Vec<Transfer>,
     /// Where the versions come from.
     pub from: EnvironmentName,
 }
@@ -126,7 +128,7 @@ pub fn plan(
     };
     let barred = desired.barred();
     let mut moves = Vec::new();
-    let (mut transfers, mut there) = (Vec::new(), Vec::new());
+    let (mut transfers, mut standing) = (Vec::new(), Vec::new());
     let mut versions = Vec::new();
     for (image, (tag, digest)) in &set.images {
         let (Some(from), Some(to)) = (
@@ -145,7 +147,7 @@ pub fn plan(
         let step = Move { image: image.clone(), from: stands, to: (&wanted).into() };
         let transfer = Transfer { from, to, digest: digest.clone(), tag: tag.clone() };
         if step.from == step.to {
-            there.push(transfer);
+            standing.push(transfer);
             continue;
         }
         let Some(policy) = snapshot.config.apps.get(app).and_then(|app| app.images.get(image)) else {
@@ -190,7 +192,7 @@ pub fn plan(
         return Plan::Gated(unmet);
     }
     if moves.is_empty() {
-        return Plan::AlreadyThere(versions.join(", "), there);
+        return Plan::AlreadyThere(versions.join(", "), standing);
     }
     let change = Change {
         app: app.clone(),
@@ -201,7 +203,7 @@ pub fn plan(
         reason: wish.reason.clone(),
         quarantine: Vec::new(),
     };
-    Plan::Go(Box::new(Promotion { change, transfers, from: set.from }))
+    Plan::Go(Box::new(Promotion { change, transfers, standing, from: set.from }))
 }
 
 /// When `environment` first had this image, as far as Git tells: no version is younger than its first commit.

@@ -3,7 +3,7 @@
 //!
 //! In: the bytes of one file from Git and what it shall say. Out: the new bytes, in which nothing else changed, or
 //! `None` where the file says so already. Fails with an [`EditError`] wherever an edit could be doubted: every result
-//! is parsed again by a second parser, and all documents are compared before it is handed out.
+//! is parsed again by two parsers and compared with the file as it came before it is handed out.
 
 mod add;
 mod carried;

@@ -66,7 +66,7 @@ impl Written {
 /// The file with the entry `name` saying `written`, every other byte as it was; `Ok(None)` where it says so already.
 ///
 /// Existing quotes are kept, a plain value stays plain where every reader takes the new one for a string, and a tag
-/// that is new in the entry is double-quoted. The result is parsed again by another parser and compared.
+/// that is new in the entry is double-quoted. The result is parsed again by two parsers and compared.
 pub fn set_image(text: &[u8], name: &ImageName, written: &Written) -> Result<Option<Vec<u8>>, EditError> {
     written.check()?;
     let text = text_of(text)?;

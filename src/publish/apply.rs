@@ -6,10 +6,10 @@ use std::sync::Arc;
 use git2::{ObjectType, Oid, Repository, Tree};
 
 use super::history::Images;
-use super::objects::{File, Files};
+use super::objects::{File, Files, Listed};
 use super::overlay::{self, Memory};
 use super::places::{Overlays, Place};
-use super::prepared::{self, Prepared};
+use super::prepared::{self, Aim, Prepared};
 use super::{Change, Outcome, reference, write};
 use crate::config::Markers;
 use crate::edit::{self, EditError, Written};
@@ -136,15 +136,11 @@ fn entries(
     change: &Change,
     ahead: impl FnOnce(Oid) -> Option<Result<Vec<u8>, EditError>>,
 ) -> Result<Option<Edited>, String> {
-    let Ok(path) = files.kustomization(&place.folder) else { return Ok(None) };
-    let Some(listed) = files.listed(&path)? else { return Ok(None) };
-    let mut says = memory.entries(files, &listed).as_ref().clone()?;
-    let moves: Vec<_> = change.moves.iter().filter(|step| says.contains_key(&step.image)).collect();
-    let before = files.read(&listed)?.content;
-    let edited = ahead(listed.id).unwrap_or_else(|| prepared::edited(&before, &moves));
-    let content = edited.map_err(at(&path))?;
+    let Some(aim) = Aim::find(files, memory, place, change)? else { return Ok(None) };
+    let edited = ahead(aim.listed.id).unwrap_or_else(|| aim.edited());
+    let content = edited.map_err(at(&aim.listed.path))?;
+    let Aim { listed: Listed { path, executable, .. }, mut says, content: before, moves } = aim;
     says.extend(moves.into_iter().map(|step| (step.image.clone(), step.to.clone())));
-    let executable = listed.executable;
     Ok((content != before).then_some(Edited { path, content, executable, entries: Some(says) }))
 }
 

@@ -70,7 +70,8 @@ impl Pack {
 
     /// Makes the objects known to the repository, all at once.
     pub(super) fn keep_in(mut self, repository: &Repository) -> Result<(), git2::Error> {
-        let count = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(self.ids.len())
+            .map_err(|_| git2::Error::from_str("no pack holds more than 2^32 objects"))?;
         self.bytes[8..HEAD.len()].copy_from_slice(&count.to_be_bytes());
         let sum = sha1::Sha1::digest(&self.bytes);
         self.bytes.extend_from_slice(&sum);

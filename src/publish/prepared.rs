@@ -6,9 +6,10 @@ use std::collections::HashMap;
 
 use git2::Oid;
 
-use super::objects::Files;
+use super::history::Images;
+use super::objects::{Files, Listed};
 use super::overlay::Memory;
-use super::places::Overlays;
+use super::places::{Overlays, Place};
 use super::{Change, Move};
 use crate::edit::{self, EditError};
 
@@ -21,12 +22,38 @@ const WORTH_IT: usize = 32;
 #[derive(Default)]
 pub(super) struct Prepared(HashMap<usize, (Oid, Result<Vec<u8>, EditError>)>);
 
-/// A file that waits for its edit.
-struct Job<'c> {
-    number: usize,
-    id: Oid,
-    content: Vec<u8>,
-    moves: Vec<&'c Move>,
+/// The kustomization of a place, and the moves of a change that its entries take.
+pub(super) struct Aim<'c> {
+    pub(super) listed: Listed,
+    pub(super) says: Images,
+    pub(super) content: Vec<u8>,
+    pub(super) moves: Vec<&'c Move>,
+}
+
+impl<'c> Aim<'c> {
+    /// None where there is no kustomization, in words why one can't be read.
+    pub(super) fn find(
+        files: &Files<'_>,
+        memory: &mut Memory,
+        place: &Place,
+        change: &'c Change,
+    ) -> Result<Option<Self>, String> {
+        let Ok(path) = files.kustomization(&place.folder) else { return Ok(None) };
+        let Some(listed) = files.listed(&path)? else { return Ok(None) };
+        let says = memory.entries(files, &listed).as_ref().clone()?;
+        let moves = change.moves.iter().filter(|step| says.contains_key(&step.image)).collect();
+        let content = files.read(&listed)?.content;
+        Ok(Some(Self { listed, says, content, moves }))
+    }
+
+    /// The file with all moves made.
+    pub(super) fn edited(&self) -> Result<Vec<u8>, EditError> {
+        let mut content = self.content.clone();
+        for step in &self.moves {
+            content = edit::set_image(&content, &step.image, &step.to)?.unwrap_or(content);
+        }
+        Ok(content)
+    }
 }
 
 impl Prepared {
@@ -43,12 +70,15 @@ impl Prepared {
             return Self::default();
         }
         let mut jobs = Vec::new();
-        for (number, change) in changes.iter().enumerate() {
-            jobs.extend(job(files, memory, overlays, change, first + number));
+        for (number, change) in (first..).zip(changes) {
+            let place = overlays.place(&change.app, &change.environment);
+            // What can't be edited is told when its turn comes.
+            let aim = place.and_then(|place| Aim::find(files, memory, place, change).ok().flatten());
+            jobs.extend(aim.map(|aim| (number, aim)));
         }
         let share = jobs.len().div_ceil(cores).max(1);
-        let work = |jobs: &[Job<'_>]| -> Vec<_> {
-            jobs.iter().map(|job| (job.number, (job.id, edited(&job.content, &job.moves)))).collect()
+        let work = |jobs: &[(usize, Aim<'_>)]| -> Vec<_> {
+            jobs.iter().map(|(number, aim)| (*number, (aim.listed.id, aim.edited()))).collect()
         };
         let parts = std::thread::scope(|scope| {
             let threads: Vec<_> = jobs.chunks(share).map(|jobs| scope.spawn(move || work(jobs))).collect();
@@ -64,29 +94,6 @@ impl Prepared {
     }
 }
 
-/// The edit of one change, as far as it is known now; none where the change will fail, or has nothing to edit.
-fn job<'c>(
-    files: &Files<'_>,
-    memory: &mut Memory,
-    overlays: &Overlays,
-    change: &'c Change,
-    number: usize,
-) -> Option<Job<'c>> {
-    let place = overlays.place(&change.app, &change.environment)?;
-    let path = files.kustomization(&place.folder).ok()?;
-    let listed = files.listed(&path).ok()??;
-    let says = memory.entries(files, &listed);
-    let says = says.as_ref().as_ref().ok()?;
-    let moves: Vec<_> = change.moves.iter().filter(|step| says.contains_key(&step.image)).collect();
-    let content = files.read(&listed).ok()?.content;
-    (!moves.is_empty()).then_some(Job { number, id: listed.id, content, moves })
-}
-
-/// The file with all `moves` made.
-pub(super) fn edited(content: &[u8], moves: &[&Move]) -> Result<Vec<u8>, EditError> {
-    let mut content = content.to_vec();
-    for step in moves {
-        content = edit::set_image(&content, &step.image, &step.to)?.unwrap_or(content);
-    }
-    Ok(content)
-}
+#[cfg(test)]
+#[path = "prepared_tests.rs"]
+mod tests;

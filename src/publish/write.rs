@@ -23,6 +23,14 @@ pub(super) fn write(
     if files.len() < MANY {
         return write_singly(repository, base, files);
     }
+    write_packed(repository, base, files)
+}
+
+fn write_packed(
+    repository: &Repository,
+    base: &Tree<'_>,
+    files: &BTreeMap<String, File>,
+) -> Result<Oid, git2::Error> {
     let mut packing = Packing { repository, pack: Pack::new() };
     let files: Vec<(&str, &File)> = files.iter().map(|(path, file)| (path.as_str(), file)).collect();
     let tree = packing.folder(Some(base.id()), &files)?;
