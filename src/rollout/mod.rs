@@ -5,10 +5,12 @@
 
 pub mod rollback;
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{LayerNote, Times, Verdict};
-use crate::verify::Judgement;
+use crate::verify::{Answer, Finding, Judgement, Layer};
 
 /// How long a change may take, and how long it must stay good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +43,8 @@ pub enum Delivered {
 pub struct Observation {
     /// The delivery.
     pub delivered: Delivered,
-    /// The workloads' rollouts; only looked at once delivered.
-    pub workload: Option<Judgement>,
-    /// The pods.
-    pub pods: Option<Judgement>,
+    /// What the layers say; only looked at once delivered.
+    pub findings: Vec<Finding>,
 }
 
 /// Where a change stands.
@@ -87,6 +87,8 @@ pub struct Rollout {
     deadline: Timestamp,
     applied: Option<Timestamp>,
     rolled_out: Option<Timestamp>,
+    /// Since when each layer passes without a break.
+    passing: BTreeMap<Layer, Timestamp>,
     /// What stood in the way at the last look, for people.
     detail: String,
 }
@@ -127,7 +129,7 @@ impl Rollout {
         let late = now + rules.timeout.min(rules.stable_for + LATE_CHANCE);
         let deadline = (committed + rules.timeout).max(late);
         let detail = "the commit has not arrived yet".to_owned();
-        Self { rules, committed, deadline, applied: None, rolled_out: None, detail }
+        Self { rules, committed, deadline, applied: None, rolled_out: None, passing: BTreeMap::new(), detail }
     }
 
     /// Where it stands.
@@ -181,8 +183,12 @@ impl Rollout {
     }
 
     fn judge(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
-        let layers = [seen.workload.clone(), seen.pods.clone()];
-        let judgement = Judgement::all(layers.into_iter().flatten())
+        self.remember(&seen.findings, now);
+        let judgements = seen.findings.iter().filter_map(|finding| match &finding.answer {
+            Answer::Judged(judgement) => Some(judgement.clone()),
+            Answer::LeftOut(_) => None,
+        });
+        let judgement = Judgement::all(judgements)
             .unwrap_or_else(|| Judgement::wait("the workloads have not been looked at yet"));
         let late = now >= self.deadline;
         let step = match &judgement {
@@ -214,6 +220,16 @@ impl Rollout {
         (self, step)
     }
 
+    fn remember(&mut self, findings: &[Finding], now: Timestamp) {
+        for Finding { layer, answer } in findings {
+            if matches!(answer, Answer::Judged(Judgement::Pass(_))) {
+                self.passing.entry(*layer).or_insert(now);
+            } else {
+                self.passing.remove(layer);
+            }
+        }
+    }
+
     fn decide(&self, verdict: Verdict, reason: &str, seen: &Observation, now: Timestamp) -> Step {
         let seconds = |from: Option<Timestamp>, to: Option<Timestamp>| match (from, to) {
             (Some(from), Some(to)) => {
@@ -235,18 +251,20 @@ impl Rollout {
         };
         let mut layers =
             vec![note("applied", result, detail, seconds(Some(self.committed), self.applied.or(Some(now))))];
-        for (layer, judgement) in [("workload", &seen.workload), ("pods", &seen.pods)] {
-            if let Some(judgement) = judgement {
-                let took = seconds(self.applied, self.rolled_out.or(Some(now)));
-                layers.push(note(layer, judgement.word(), judgement.detail(), took));
+        for Finding { layer, answer } in &seen.findings {
+            if let Answer::Judged(judgement) = answer {
+                let took = seconds(self.applied, self.passing.get(layer).copied().or(Some(now)));
+                layers.push(note(&layer.to_string(), judgement.word(), judgement.detail(), took));
             }
         }
         if verdict == Verdict::Verified {
             let words = format!("for {}", spell(self.rules.stable_for));
             layers.push(note("stable", "pass", &words, seconds(self.rolled_out, Some(now))));
         }
-        for left_out in ["mesh", "traffic", "probe"] {
-            layers.push(note(left_out, "left-out", "not part of this version's judgement", 0.0));
+        for Finding { layer, answer } in &seen.findings {
+            if let Answer::LeftOut(why) = answer {
+                layers.push(note(&layer.to_string(), "left-out", why, 0.0));
+            }
         }
         let times = Times {
             committed: self.committed,

@@ -14,11 +14,13 @@ fn rollout() -> Rollout {
 }
 
 fn delivered(workload: Judgement, pods: Judgement) -> Observation {
-    Observation { delivered: Delivered::Yes, workload: Some(workload), pods: Some(pods) }
+    let mut findings = vec![Finding::judged(Layer::Workload, workload), Finding::judged(Layer::Pods, pods)];
+    findings.extend([Layer::Mesh, Layer::Traffic].map(|layer| Finding::left_out(layer, "not there")));
+    Observation { delivered: Delivered::Yes, findings }
 }
 
 fn only(delivered: Delivered) -> Observation {
-    Observation { delivered, workload: None, pods: None }
+    Observation { delivered, findings: Vec::new() }
 }
 
 fn good() -> Observation {
@@ -133,8 +135,7 @@ fn a_verdict_names_every_layer_also_those_that_were_left_out() {
             "pods pass 0",
             "stable pass 30",
             "mesh left-out 0",
-            "traffic left-out 0",
-            "probe left-out 0"
+            "traffic left-out 0"
         ]
     );
 }

@@ -8,6 +8,70 @@ pub mod kube;
 pub mod pods;
 pub mod workload;
 
+use std::fmt;
+
+/// What is looked at once a commit is applied, in the order in which a version passes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Layer {
+    /// The workloads' rollouts.
+    Workload,
+    /// What the new pods run, and whether they can.
+    Pods,
+    /// Proxies and routes.
+    Mesh,
+    /// How requests fare.
+    Traffic,
+    /// How requests of our own fare.
+    Probe,
+}
+
+impl Layer {
+    /// Every layer.
+    pub const ALL: [Self; 5] = [Self::Workload, Self::Pods, Self::Mesh, Self::Traffic, Self::Probe];
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Workload => "workload",
+            Self::Pods => "pods",
+            Self::Mesh => "mesh",
+            Self::Traffic => "traffic",
+            Self::Probe => "probe",
+        })
+    }
+}
+
+/// What one layer says at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The layer.
+    pub layer: Layer,
+    /// Its answer.
+    pub answer: Answer,
+}
+
+/// A layer's judgement, or why it gives none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It applies here.
+    Judged(Judgement),
+    /// It does not, and why.
+    LeftOut(String),
+}
+
+impl Finding {
+    /// A layer that applies.
+    pub fn judged(layer: Layer, judgement: Judgement) -> Self {
+        Self { layer, answer: Answer::Judged(judgement) }
+    }
+
+    /// A layer that does not.
+    pub fn left_out(layer: Layer, why: impl Into<String>) -> Self {
+        Self { layer, answer: Answer::LeftOut(why.into()) }
+    }
+}
+
 /// What one layer says about a version at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
