@@ -10,6 +10,7 @@ use crate::daemon::args::{credentials, folder};
 use crate::daemon::clusters::Clusters;
 use crate::daemon::health::Health;
 use crate::daemon::metrics::Metrics;
+use crate::daemon::nodes::Nodes;
 use crate::daemon::ways::Ways;
 use crate::discover::{Registries, RegistriesOptions};
 use crate::model::Exit;
@@ -51,6 +52,7 @@ pub(super) async fn open(
         registries,
         clusters: Clusters::new(secrets, true),
         ways: Ways::new(common.registry_endpoint.iter().map(|(host, _)| host.clone()).collect()),
+        nodes: Nodes::default(),
         health: Arc::new(Health::default()),
         metrics: Arc::new(metrics),
     };

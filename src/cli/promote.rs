@@ -65,7 +65,7 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
     }
     if !go.is_empty() {
         confirm(printer, asked, environment)?;
-        context.learn_ways(&snapshot.config, &BTreeSet::new()).await;
+        context.ask_clusters(&snapshot.config, &BTreeSet::new()).await;
         preflight(&context, asked, environment).await?;
     }
     bring_back(&context, printer, &standing).await?;

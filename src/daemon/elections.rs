@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::builds::{self, Pushed};
+use super::nodes::Nodes;
 use super::promotion::{self, Plan, Promotion, Wish};
 use super::rankings::{Basis, Rankings};
 use crate::config::{Policy, Update};
@@ -39,6 +40,8 @@ pub struct World<'a> {
     pub builds: &'a Pushed,
     /// The environments that this process serves; all if empty.
     pub served: &'a BTreeSet<EnvironmentName>,
+    /// What the clusters' nodes run on.
+    pub nodes: &'a Nodes,
 }
 
 /// What follows from them.
@@ -171,6 +174,7 @@ impl World<'_> {
             desired.record.quarantine.iter().map(|entry| entry.digest.clone()).collect();
         let barred = desired.barred();
         let overtaken = self.overtaken.get(&place).map(Vec::as_slice).unwrap_or_default();
+        let nodes = self.nodes.of(target.cluster.as_ref());
         let mut moves = Vec::new();
         let mut resolve = BTreeMap::new();
         for (image, policy) in &settings.images {
@@ -196,6 +200,7 @@ impl World<'_> {
                 current: standing(&current),
                 quarantined: &quarantined,
                 barred: &barred,
+                platforms: if policy.platforms.is_empty() { &nodes } else { &policy.platforms },
                 gates: &target.gates,
                 now: self.now,
             };
@@ -221,7 +226,7 @@ impl World<'_> {
                     moves.push(Move { image: image.clone(), from: current, to: (&elected).into() });
                 }
                 Choice::Resolve(asks) => {
-                    let depth = elect::depth(policy);
+                    let depth = elect::depth(policy, &over);
                     // What was said before holds until the answer is there.
                     if into.remarks.get(&place).is_some_and(Option::is_none) {
                         into.remarks.remove(&place);

@@ -15,6 +15,7 @@ pub mod gathering;
 pub mod health;
 pub mod leadership;
 pub mod metrics;
+pub mod nodes;
 pub mod promotion;
 pub mod rankings;
 pub mod receivers;
@@ -36,6 +37,7 @@ use self::follow::Shared;
 use self::health::Health;
 use self::leadership::Candidate;
 use self::metrics::Metrics;
+use self::nodes::Nodes;
 use self::receivers::Receivers;
 use self::ways::Ways;
 use crate::config::Config;
@@ -57,6 +59,8 @@ pub struct Context {
     pub clusters: Clusters,
     /// The ways to registries that the clusters publish.
     pub ways: Ways,
+    /// What the clusters' nodes run on.
+    pub nodes: Nodes,
     /// What is usable.
     pub health: Arc<Health>,
     /// What is counted.
@@ -64,9 +68,12 @@ pub struct Context {
 }
 
 impl Context {
-    /// Asks the clusters for the ways to their registries.
-    pub async fn learn_ways(&self, config: &Config, served: &BTreeSet<EnvironmentName>) {
-        self.ways.learn(&self.clusters, &self.registries, config, served).await;
+    /// Asks the clusters for the ways to their registries, and what their nodes run on.
+    pub async fn ask_clusters(&self, config: &Config, served: &BTreeSet<EnvironmentName>) {
+        tokio::join!(
+            self.ways.learn(&self.clusters, &self.registries, config, served),
+            self.nodes.learn(&self.clusters, config, served),
+        );
     }
 }
 
@@ -141,7 +148,8 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
     })?;
     let clusters = Clusters::new(args.secrets.clone(), false);
     let ways = Ways::new(args.endpoints().into_keys().collect());
-    let context = Arc::new(Context { mirror, registries, clusters, ways, health, metrics });
+    let context =
+        Arc::new(Context { mirror, registries, clusters, ways, nodes: Nodes::default(), health, metrics });
     let keys = GoogleKeys::new(args.google_keys.clone())
         .map_err(|error| Failure(Exit::Internal, error.to_string()))?;
     let receivers = Arc::new(Receivers::new(args.secrets.clone(), keys, context.health.clone()));
@@ -226,8 +234,8 @@ async fn work(
     );
     let receivers = receivers.clone();
     let builds = builds_folder(args)?;
-    // The first look at a registry needs its way.
-    context.learn_ways(&snapshot.config, &served).await;
+    // The first look at a registry needs its way, and the first election the platforms.
+    context.ask_clusters(&snapshot.config, &served).await;
     let first_seen = Some(args.state().join("first-seen.json"));
     let mode =
         supervisor::Mode { once: args.once, dry_run: args.dry_run, served, receivers, builds, first_seen };

@@ -349,6 +349,7 @@ impl Supervisor {
             overtaken: &self.overtaken,
             builds: &self.builds.pushed,
             served: &self.mode.served,
+            nodes: &self.context.nodes,
         }
     }
 
@@ -362,7 +363,7 @@ impl Supervisor {
         // A cluster that has answered costs nothing here; one that does not keeps nobody waiting.
         let (context, config) = (self.context.clone(), self.snapshot.config.clone());
         let served = self.mode.served.clone();
-        tokio::spawn(async move { context.learn_ways(&config, &served).await });
+        tokio::spawn(async move { context.ask_clusters(&config, &served).await });
     }
 
     /// A new state of the remote.

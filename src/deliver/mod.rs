@@ -9,6 +9,7 @@ mod connection;
 pub mod flux;
 pub mod hosting;
 pub mod lease;
+pub mod nodes;
 pub mod revision;
 
 pub use self::connection::in_pod;

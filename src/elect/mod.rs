@@ -24,7 +24,7 @@ use jiff::Timestamp;
 use self::newest::Undated;
 pub use self::order::Ahead;
 use crate::config::{Gates, ImagePolicy, Policy};
-use crate::discover::{Depth, Facts};
+use crate::discover::{Depth, Facts, Platform};
 use crate::model::{Digest, Image, Repository, Tag};
 
 /// How many versions are looked at, best first, before an election gives up: each costs its registry up to three requests.
@@ -88,6 +88,8 @@ pub struct Candidates<'a> {
     pub quarantined: &'a [Digest],
     /// Versions that a person took away here.
     pub barred: &'a [Standing<'a>],
+    /// What a version must be there for; empty where that is not known.
+    pub platforms: &'a [Platform],
     /// What a version must meet before it comes here.
     pub gates: &'a Gates,
     /// The present.
@@ -174,10 +176,10 @@ impl fmt::Display for Why {
 }
 
 /// How much of an image must be known before it is elected.
-pub fn depth(rule: &ImagePolicy) -> Depth {
+pub fn depth(rule: &ImagePolicy, over: &Candidates<'_>) -> Depth {
     match &rule.policy {
         Policy::Newest => Depth::Created,
-        _ if rule.platforms.is_empty() => Depth::Kind,
+        _ if over.platforms.is_empty() => Depth::Kind,
         _ => Depth::Platforms,
     }
 }
@@ -251,10 +253,10 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
             best.get_or_insert(Why::Excluded { tag: tag.clone(), because: because.to_owned() });
             continue;
         }
-        let Some(facts) = known.facts(&candidate.digest, depth(rule)) else {
+        let Some(facts) = known.facts(&candidate.digest, depth(rule, over)) else {
             return Choice::Resolve(vec![Ask::Tag(tag.clone())]);
         };
-        if let Some(because) = unfit(rule, facts) {
+        if let Some(because) = unfit(over, facts) {
             best.get_or_insert(Why::Excluded { tag: tag.clone(), because });
             continue;
         }
@@ -315,11 +317,11 @@ fn excluded(over: &Candidates<'_>, candidate: &Image, follows: bool) -> Option<&
 }
 
 /// Why an image is none that the nodes could run.
-fn unfit(rule: &ImagePolicy, facts: &Facts) -> Option<String> {
+fn unfit(over: &Candidates<'_>, facts: &Facts) -> Option<String> {
     if let Some(other) = &facts.other {
         return Some(format!("no image but {other}"));
     }
-    let lacking = platform::lacking(&rule.platforms, &facts.platforms)?;
+    let lacking = platform::lacking(over.platforms, &facts.platforms)?;
     Some(format!("not there for {lacking}"))
 }
 

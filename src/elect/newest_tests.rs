@@ -77,6 +77,7 @@ impl Scene {
             },
             quarantined: &[],
             barred: &[],
+            platforms: &[],
             gates: &Gates::default(),
             now: NOW.parse().unwrap(),
         };

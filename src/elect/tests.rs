@@ -113,6 +113,7 @@ impl Scene {
             },
             quarantined: &self.quarantined,
             barred: &barred,
+            platforms: &self.rule.platforms,
             gates: &self.gates,
             now: NOW.parse().unwrap(),
         };

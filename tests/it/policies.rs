@@ -110,6 +110,27 @@ fn a_version_without_a_platform_that_is_wanted_is_skipped_with_the_reason() {
 }
 
 #[test]
+fn a_version_that_the_clusters_nodes_cannot_run_is_skipped_unless_the_file_says_so() {
+    let site = site("nodes", "1.0.0", SEMVER);
+    site.push_image("local", "test-app", "1.1.0");
+    site.push_image_for("local", "test-app", "1.2.0", "arm64");
+    let daemon = site.promoted().start();
+
+    site.wait_commit(
+        |commit| commit.subject == "test-app: local 1.0.0 → 1.1.0",
+        "elects the one for the nodes",
+    );
+    told(&daemon, &site, "1.2.0 is not there for linux/amd64");
+
+    site.write_config(|text| text.replace(SEMVER, &format!("{SEMVER}, platforms: [linux/arm64]")));
+    site.wait_commit(
+        |commit| commit.subject == "test-app: local 1.1.0 → 1.2.0",
+        "elects what the file wants",
+    );
+    daemon.stop();
+}
+
+#[test]
 fn a_helm_chart_and_an_index_of_attestations_are_no_versions() {
     let site = site("no-image", "1.0.0", SEMVER);
     site.push_image("local", "test-app", "1.1.0");

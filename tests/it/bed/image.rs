@@ -134,6 +134,11 @@ impl Repository<'_> {
         self.image(identity, "amd64", Some(tag))["digest"].as_str().expect("a digest").to_owned()
     }
 
+    /// Pushes an image for another architecture.
+    pub(crate) fn push_image_for(&self, identity: &str, tag: &str, architecture: &str) {
+        self.image(identity, architecture, Some(tag));
+    }
+
     /// Pushes an image for `linux/amd64` that says it was built at `created`; returns the digest of its manifest.
     pub(crate) fn push_image_built(&self, identity: &str, tag: &str, created: &str) -> String {
         self.image_of(identity, "amd64", created, Some(tag))["digest"].as_str().expect("a digest").to_owned()

@@ -120,6 +120,12 @@ impl Site {
         self.images(registry, repository, |images| images.push_image_built(&identity, tag, created))
     }
 
+    /// Pushes an image for one architecture alone.
+    pub(crate) fn push_image_for(&self, registry: &str, repository: &str, tag: &str, architecture: &str) {
+        let identity = self.identity(repository, tag);
+        self.images(registry, repository, |images| images.push_image_for(&identity, tag, architecture));
+    }
+
     /// Pushes an index of two platforms that say they were built at these times; returns its digest.
     pub(crate) fn push_index_built(
         &self,

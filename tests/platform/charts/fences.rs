@@ -50,6 +50,10 @@ fn apps(scope: &str) -> Vec<String> {
         .collect()
 }
 
+fn nodes() -> Vec<String> {
+    vec!["* /nodes list".to_owned()]
+}
+
 fn lease(name: &str) -> Vec<String> {
     let lease = "gitops coordination.k8s.io/leases";
     let named = ["get", "update"].map(|verb| format!("{lease}={name} {verb}"));
@@ -59,9 +63,12 @@ fn lease(name: &str) -> Vec<String> {
 #[test]
 fn it_has_the_rights_it_uses_and_no_other() {
     for (values, expected) in [
-        (MINIMAL, [flux("flux-system"), apps("test-app"), apps("graphwiki")].concat()),
-        (TWO, [flux("flux-system"), apps("test-app"), apps("graphwiki"), lease("promoted")].concat()),
-        (ALL, [flux("flux-system"), flux("teams"), apps("*"), lease("conveyor")].concat()),
+        (MINIMAL, [flux("flux-system"), apps("test-app"), apps("graphwiki"), nodes()].concat()),
+        (
+            TWO,
+            [flux("flux-system"), apps("test-app"), apps("graphwiki"), nodes(), lease("promoted")].concat(),
+        ),
+        (ALL, [flux("flux-system"), flux("teams"), apps("*"), nodes(), lease("conveyor")].concat()),
         (NONE, Vec::new()),
     ] {
         assert_eq!(rights(&rendered(values)), expected.into_iter().collect(), "{values:?}");
