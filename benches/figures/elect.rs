@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use promote::config::{Config, ImagePolicy};
 use promote::elect::order;
-use promote::model::Tag;
+use promote::model::{Tag, Tags};
 
 use crate::report::{Report, Sample};
 
@@ -32,11 +32,11 @@ pub(crate) fn answer(report: &mut Report) {
         let (mut first, mut next, mut floor) = (Sample::default(), Sample::default(), Sample::default());
         // In the middle of the list, where half of it is above.
         let current =
-            order::ahead(&rule, tags, None).above.get(TAGS / 3).map(|place| tags[*place as usize].clone());
+            order::ahead(&rule, tags, None).above.get(TAGS / 3).map(|place| tags.get(*place).unwrap());
         for _ in 0..ROUNDS {
             first.add(timed(|| order::ahead(&rule, tags, None)));
             next.add(timed(|| order::ahead(&rule, tags, current.as_ref())));
-            let mut texts: Vec<&str> = tags.iter().map(Tag::as_str).rev().collect();
+            let mut texts: Vec<&str> = tags.texts().rev().collect();
             floor.add(timed(|| texts.sort_unstable()));
         }
         let beside = format!("sorting them as text: {floor}");
@@ -56,10 +56,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
     began.elapsed()
 }
 
-fn list(name: impl Fn(usize) -> String) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = (0..TAGS).map(|number| name(number).parse().unwrap()).collect();
-    tags.sort();
-    tags
+fn list(name: impl Fn(usize) -> String) -> Tags {
+    (0..TAGS).map(|number| name(number).parse::<Tag>().unwrap()).collect()
 }
 
 fn rule(policy: &str) -> ImagePolicy {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::elect::Ahead;
-use crate::model::{AppName, Digest, EnvironmentName, ImageName, Tag};
+use crate::model::{AppName, Digest, EnvironmentName, ImageName, Tag, Tags};
 
 /// An image of an app in an environment.
 type Key = (AppName, EnvironmentName, ImageName);
@@ -32,7 +32,7 @@ pub struct Rankings {
 }
 
 /// The list, what else the ranking depends on, and the ranking.
-type Kept = (Arc<[Tag]>, Basis, Arc<Ahead>);
+type Kept = (Arc<Tags>, Basis, Arc<Ahead>);
 
 impl Rankings {
     /// Forgets the rankings of another configuration.
@@ -47,7 +47,7 @@ impl Rankings {
     pub fn of<E>(
         &mut self,
         key: Key,
-        tags: &Arc<[Tag]>,
+        tags: &Arc<Tags>,
         basis: Basis,
         make: impl FnOnce() -> Result<Ahead, E>,
     ) -> Result<Arc<Ahead>, E> {
@@ -80,7 +80,7 @@ mod tests {
     fn a_ranking_is_made_anew_only_for_another_list_or_another_version() {
         let mut rankings = Rankings::default();
         let mut made = 0;
-        let mut ask = |tags: &Arc<[Tag]>, tag: &str| {
+        let mut ask = |tags: &Arc<Tags>, tag: &str| {
             let rank = || {
                 made += 1;
                 Ok::<_, ()>(Ahead::default())
@@ -88,11 +88,11 @@ mod tests {
             rankings.of(key(), tags, basis(tag), rank).unwrap();
             made
         };
-        let tags: Arc<[Tag]> = Arc::from(["1.0.0".parse().unwrap()]);
+        let tags: Arc<Tags> = Arc::new(["1.0.0".parse().unwrap()].into_iter().collect());
         assert_eq!(ask(&tags, "1.0.0"), 1);
         assert_eq!(ask(&tags, "1.0.0"), 1);
         assert_eq!(ask(&tags.clone(), "1.0.0"), 1);
         assert_eq!(ask(&tags, "1.1.0"), 2);
-        assert_eq!(ask(&Arc::from(tags.to_vec()), "1.1.0"), 3);
+        assert_eq!(ask(&Arc::new(Tags::clone(&tags)), "1.1.0"), 3);
     }
 }

@@ -82,7 +82,7 @@ impl Registries {
         let (found, dropped) = tags::collect(pages.iter().map(AsRef::as_ref)).map_err(garbage)?;
         // distribution 2.8 gives the same tags in another order each time.
         if let Some(known) = known
-            && *known.tags == *found
+            && *known.tags == found
         {
             return Ok(TagList { dropped, fingerprint, etag, ..known.confirmed() });
         }

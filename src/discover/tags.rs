@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reqwest::header::HeaderValue;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::model::{Digest, Tag};
+use crate::model::{Digest, Tag, Tags};
 
 /// More tags than this in one repository are an error, not a shorter list.
 pub(crate) const TAG_LIMIT: usize = 100_000;
@@ -16,8 +16,8 @@ pub(crate) const TAG_LIMIT: usize = 100_000;
 /// An empty list says nothing: registries answer so for a moment after a deletion or an outage.
 #[derive(Debug, Clone)]
 pub struct TagList {
-    /// The tags, each once, in byte order.
-    pub tags: Arc<[Tag]>,
+    /// The tags.
+    pub tags: Arc<Tags>,
     /// Whether the registry gave the same list as the known one; then `tags` is the very same allocation.
     pub unchanged: bool,
     /// How many names were left out because they are no legal tag, or name a signature instead of an image.
@@ -35,7 +35,7 @@ impl TagList {
 }
 
 /// Collects the tags of `pages` in order; an error names the cap or the fault.
-pub(crate) fn collect<'a>(pages: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<Tag>, usize), String> {
+pub(crate) fn collect<'a>(pages: impl Iterator<Item = &'a [u8]>) -> Result<(Tags, usize), String> {
     let mut found = Found::default();
     for page in pages {
         let mut json = serde_json::Deserializer::from_slice(page);
@@ -49,9 +49,7 @@ pub(crate) fn collect<'a>(pages: impl Iterator<Item = &'a [u8]>) -> Result<(Vec<
             return Err("not a tag list: it has no \"tags\"".to_owned());
         }
     }
-    found.tags.sort_unstable();
-    found.tags.dedup();
-    Ok((found.tags, found.dropped))
+    Ok((found.tags.into_iter().collect(), found.dropped))
 }
 
 /// Whether a tag only attaches something to an image: cosign's `sha256-….sig`, and the referrers fallback `sha256-…`
@@ -88,7 +86,7 @@ impl<'de> Visitor<'de> for Page<'_> {
         let mut has_tags = false;
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             if key == "tags" {
-                map.next_value_seed(Tags(&mut *self.0))?;
+                map.next_value_seed(Names(&mut *self.0))?;
                 has_tags = true;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -98,16 +96,16 @@ impl<'de> Visitor<'de> for Page<'_> {
     }
 }
 
-struct Tags<'a>(&'a mut Found);
+struct Names<'a>(&'a mut Found);
 
-impl<'de> DeserializeSeed<'de> for Tags<'_> {
+impl<'de> DeserializeSeed<'de> for Names<'_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
         from.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Tags<'_> {
+impl<'de> Visitor<'de> for Names<'_> {
     type Value = ();
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of tags, or null")
@@ -155,7 +153,7 @@ mod tests {
 
     fn read(pages: &[&str]) -> Result<(Vec<String>, usize), String> {
         let (tags, dropped) = collect(pages.iter().map(|page| page.as_bytes()))?;
-        Ok((tags.iter().map(ToString::to_string).collect(), dropped))
+        Ok((tags.texts().map(str::to_owned).collect(), dropped))
     }
 
     #[test]

@@ -25,7 +25,7 @@ use self::newest::Undated;
 pub use self::order::Ahead;
 use crate::config::{Gates, ImagePolicy, Policy};
 use crate::discover::{Depth, Facts, Platform};
-use crate::model::{Digest, Image, Repository, Tag};
+use crate::model::{Digest, Image, Repository, Tag, Tags};
 
 /// How many versions are looked at, best first, before an election gives up: each costs its registry up to three requests.
 const LOOKED_AT: usize = 32;
@@ -81,7 +81,7 @@ pub struct Candidates<'a> {
     /// Where the image is.
     pub repository: &'a Repository,
     /// The complete list of its tags.
-    pub tags: &'a [Tag],
+    pub tags: &'a Tags,
     /// What stands in the overlay.
     pub current: Standing<'a>,
     /// Digests that failed here.
@@ -193,13 +193,10 @@ pub fn ahead(rule: &ImagePolicy, over: &Candidates<'_>, known: &Knowledge<'_>) -
             Undated::Ask(asks) => Choice::Resolve(asks),
             Undated::TooMany(count) => Choice::Stay(Why::TooManyToDate(count)),
         }),
-        Policy::Digest { tag } => Ok(match over.tags.iter().position(|listed| listed == tag) {
-            Some(place) => Ahead {
-                above: vec![u32::try_from(place).unwrap_or(u32::MAX)],
-                any: true,
-                stands: over.current.tag == Some(tag),
-                ordered: true,
-            },
+        Policy::Digest { tag } => Ok(match over.tags.place(tag) {
+            Some(place) => {
+                Ahead { above: vec![place], any: true, stands: over.current.tag == Some(tag), ordered: true }
+            }
             None => Ahead { ordered: true, ..Ahead::default() },
         }),
         _ => Ok(order::ahead(rule, over.tags, over.current.tag)),
@@ -212,21 +209,21 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
     if let Some(why) = undecidable(rule, over, ahead) {
         return Choice::Stay(why);
     }
-    let above = ahead.above.iter().filter_map(|place| over.tags.get(usize::try_from(*place).ok()?));
+    let above = ahead.above.iter().filter_map(|place| over.tags.get(*place));
     // What stands there without a name or a digest is pinned, if nothing better is to be had.
-    let pinned = over.current.tag.filter(|_| ahead.stands && !follows && !is_complete(over));
+    let pinned = over.current.tag.cloned().filter(|_| ahead.stands && !follows && !is_complete(over));
     let mut best = None;
     let mut looked_at = 0;
     for tag in above.chain(pinned) {
-        if let Some(unmet) = gates::step(over.gates, rule, over.current.tag, tag) {
-            best.get_or_insert(Why::Gated { tag: tag.clone(), unmet });
+        if let Some(unmet) = gates::step(over.gates, rule, over.current.tag, &tag) {
+            best.get_or_insert(Why::Gated { tag, unmet });
             continue;
         }
         looked_at += 1;
         if looked_at > LOOKED_AT {
             break;
         }
-        let digest = match known.of(over.repository, tag) {
+        let digest = match known.of(over.repository, &tag) {
             Known::Digest(digest) => digest,
             Known::Absent => {
                 if follows {
@@ -236,35 +233,35 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
             }
             Known::Unusable(because) => {
                 let because = format!("not usable: {because}");
-                best.get_or_insert(Why::Excluded { tag: tag.clone(), because });
+                best.get_or_insert(Why::Excluded { tag, because });
                 continue;
             }
-            Known::NotAsked => return Choice::Resolve(vec![Ask::Tag(tag.clone())]),
+            Known::NotAsked => return Choice::Resolve(vec![Ask::Tag(tag)]),
         };
         let candidate = Image { repository: over.repository.clone(), tag: tag.clone(), digest };
         if follows
             && is_complete(over)
-            && over.current.tag == Some(tag)
+            && over.current.tag == Some(&tag)
             && over.current.digest == Some(&candidate.digest)
         {
             return Choice::Stay(Why::UpToDate);
         }
         if let Some(because) = excluded(over, &candidate, follows) {
-            best.get_or_insert(Why::Excluded { tag: tag.clone(), because: because.to_owned() });
+            best.get_or_insert(Why::Excluded { tag, because: because.to_owned() });
             continue;
         }
         let Some(facts) = known.facts(&candidate.digest, depth(rule, over)) else {
-            return Choice::Resolve(vec![Ask::Tag(tag.clone())]);
+            return Choice::Resolve(vec![Ask::Tag(tag)]);
         };
         if let Some(because) = unfit(over, facts) {
-            best.get_or_insert(Why::Excluded { tag: tag.clone(), because });
+            best.get_or_insert(Why::Excluded { tag, because });
             continue;
         }
         let first_seen = known.first_seen.get(&(over.repository.clone(), candidate.digest.clone())).copied();
         match gates::age(over.gates, first_seen, over.now) {
             // What stands there already gains nothing by waiting.
-            Some(unmet) if over.current.tag != Some(tag) || follows => {
-                best.get_or_insert(Why::Gated { tag: tag.clone(), unmet });
+            Some(unmet) if over.current.tag != Some(&tag) || follows => {
+                best.get_or_insert(Why::Gated { tag, unmet });
             }
             _ => return Choice::Move(candidate),
         }

@@ -51,16 +51,14 @@ pub fn ahead(rule: &ImagePolicy, over: &Candidates<'_>, known: &Knowledge<'_>) -
     let mut keyed = Vec::new();
     let mut passed = 0;
     // Backwards: names that grow with time end with the latest, which is what most people wait for.
-    for (place, tag) in over.tags.iter().enumerate().rev() {
+    for (place, text) in over.tags.texts().enumerate().rev() {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
-        if ranker.text(tag).is_none() {
-            continue;
-        }
+        let Some(tag) = over.tags.get(place).filter(|_| ranker.text(text).is_some()) else { continue };
         passed += 1;
-        match dated(tag, over, known) {
-            Ok(Some(date)) => keyed.push((place, tag, Key::Date(date))),
+        match dated(&tag, over, known) {
+            Ok(Some(date)) => keyed.push((place, text, Key::Date(date))),
             Ok(None) => {}
-            Err(()) => asks.push(Ask::Tag(tag.clone())),
+            Err(()) => asks.push(Ask::Tag(tag)),
         }
     }
     if passed > MOST {
@@ -68,7 +66,8 @@ pub fn ahead(rule: &ImagePolicy, over: &Candidates<'_>, known: &Knowledge<'_>) -
     }
     let (true, Ok(standing)) = (asks.is_empty(), standing) else { return Err(Undated::Ask(asks)) };
     let ordered = over.current.tag.is_none() && over.current.digest.is_none() || standing.is_some();
-    let ahead = ranker.above(keyed.into_iter(), over.current.tag, standing.map(Key::Date).as_ref());
+    let ahead =
+        ranker.above(keyed.into_iter(), over.current.tag.map(Tag::as_str), standing.map(Key::Date).as_ref());
     Ok(Ahead { ordered, ..ahead })
 }
 

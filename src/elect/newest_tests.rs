@@ -69,7 +69,7 @@ impl Scene {
         let digest = self.current.as_ref().map(digest);
         let over = Candidates {
             repository: &repository,
-            tags: &self.tags,
+            tags: &self.tags.iter().cloned().collect(),
             current: Standing {
                 name: self.current.as_ref().map(|_| "localhost:5000/wiki"),
                 tag: self.current.as_ref(),

@@ -63,6 +63,25 @@ impl Number {
         format!("0.{digits}e{}", self.exponent).parse::<f64>().is_ok_and(f64::is_finite)
     }
 
+    /// The power and the first digits, as a number in the order of numbers.
+    pub(super) fn brief(&self) -> u128 {
+        const DIGITS: usize = 27;
+        const BITS: usize = 4 * DIGITS;
+        const FAR: i64 = 32_000;
+        const SIGN: u128 = 1 << 127;
+        let magnitude = if self.digits.is_empty() {
+            0
+        } else {
+            let power = u128::try_from(self.exponent.clamp(-FAR, FAR) + FAR + 1).unwrap_or_default();
+            let is_near = self.exponent > -FAR && self.exponent < FAR;
+            let digits =
+                self.digits.iter().map(|digit| u128::from(digit - b'0') + 1).chain(std::iter::repeat(0));
+            let first = digits.take(DIGITS).fold(0, |first, digit| (first << 4) | digit);
+            (power << BITS) | if is_near { first } else { 0 }
+        };
+        if self.negative { !magnitude & !SIGN } else { magnitude | SIGN }
+    }
+
     fn magnitude(&self, other: &Self) -> Ordering {
         match (self.digits.is_empty(), other.digits.is_empty()) {
             (true, true) => Ordering::Equal,

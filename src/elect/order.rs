@@ -12,7 +12,7 @@ use super::filter::Sieve;
 use super::number::Number;
 use super::semver::version_of;
 use crate::config::{ImagePolicy, Order, Policy};
-use crate::model::{BuildTag, Tag};
+use crate::model::{BuildTag, Tag, Tags};
 
 /// What a policy makes of a list of tags, seen from the version that stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,9 +48,8 @@ impl<'p> Ranker<'p> {
     }
 
     /// What the filter leaves of a tag. Nothing of a local build's: it is elected when it is pushed, by who has built it.
-    pub(super) fn text<'t>(&mut self, tag: &'t Tag) -> Option<Cow<'t, str>> {
-        let text = tag.as_str();
-        if text.starts_with(BuildTag::PREFIX) && BuildTag::of(tag).is_some() {
+    pub(super) fn text<'t>(&mut self, text: &'t str) -> Option<Cow<'t, str>> {
+        if text.starts_with(BuildTag::PREFIX) && text.parse().is_ok_and(|tag| BuildTag::of(&tag).is_some()) {
             return None;
         }
         match &mut self.sieve {
@@ -60,7 +59,7 @@ impl<'p> Ranker<'p> {
     }
 
     /// What is compared of a tag; none if the policy can't order it.
-    fn key(&mut self, tag: &Tag) -> Option<Key> {
+    fn key(&mut self, tag: &str) -> Option<Key> {
         let text = self.text(tag)?;
         match self.policy {
             Policy::Semver { .. } => version_of(&text).map(Key::Version),
@@ -99,12 +98,13 @@ impl<'p> Ranker<'p> {
     /// Of equal ones the shortest tag comes first, then the first in byte order, so that the list's order plays no part.
     pub(super) fn above<'t>(
         &self,
-        keyed: impl Iterator<Item = (u32, &'t Tag, Key)>,
-        current: Option<&Tag>,
+        keyed: impl Iterator<Item = (u32, &'t str, Key)>,
+        current: Option<&str>,
         standing: Option<&Key>,
     ) -> Ahead {
         let mut ahead = Ahead { ordered: current.is_none() || standing.is_some(), ..Ahead::default() };
         let mut above = Vec::new();
+        let mut order: Vec<(u128, usize)> = Vec::new();
         for (place, tag, key) in keyed {
             ahead.any = true;
             ahead.stands |= current == Some(tag);
@@ -113,26 +113,48 @@ impl<'p> Ranker<'p> {
                 None => current.is_none(),
             };
             if better {
+                order.push((self.brief(&key), above.len()));
                 above.push((place, tag, key));
             }
         }
-        above.sort_unstable_by(|(_, tag, key), (_, other_tag, other)| {
-            self.compare(other, key).then_with(|| {
-                let (text, other_text) = (tag.as_str(), other_tag.as_str());
-                text.len().cmp(&other_text.len()).then(text.cmp(other_text))
+        order.sort_unstable_by(|(brief, one), (other_brief, other)| {
+            other_brief.cmp(brief).then_with(|| {
+                let ((_, tag, key), (_, other_tag, other)) = (&above[*one], &above[*other]);
+                let length = |tag: &str, other: &str| tag.len().cmp(&other.len());
+                self.compare(other, key).then_with(|| length(tag, other_tag)).then_with(|| tag.cmp(other_tag))
             })
         });
-        ahead.above = above.into_iter().map(|(place, _, _)| place).collect();
+        ahead.above = order.into_iter().map(|(_, index)| above[index].0).collect();
         ahead
+    }
+
+    /// The beginning of a key as a number that never contradicts [`Ranker::compare`]: nearly all comparisons end there.
+    fn brief(&self, key: &Key) -> u128 {
+        let brief = match key {
+            Key::Version(version) => super::semver::brief(version),
+            Key::Number(number) => number.brief(),
+            Key::Text(text) => text
+                .bytes()
+                .chain(std::iter::repeat(0))
+                .take(16)
+                .fold(0, |brief, byte| (brief << 8) | u128::from(byte)),
+            Key::Date(date) => date.as_nanosecond().cast_unsigned() ^ (1 << 127),
+        };
+        match self.policy {
+            Policy::Numerical { order: Order::Descending }
+            | Policy::Alphabetical { order: Order::Descending } => !brief,
+            _ => brief,
+        }
     }
 }
 
 /// What is above `current`, for a policy that orders tags by their text; empty for the others.
-pub fn ahead(rule: &ImagePolicy, tags: &[Tag], current: Option<&Tag>) -> Ahead {
+pub fn ahead(rule: &ImagePolicy, tags: &Tags, current: Option<&Tag>) -> Ahead {
     let mut ranker = Ranker::new(rule);
+    let current = current.map(Tag::as_str);
     let standing = current.and_then(|tag| ranker.key(tag));
     let mut keyed = Vec::new();
-    for (place, tag) in (0_u32..).zip(tags) {
+    for (place, tag) in (0_u32..).zip(tags.texts()) {
         let Some(key) = ranker.key(tag).filter(|key| ranker.elects(key)) else { continue };
         // What is not above what stands need not be kept; one is, to show that there are any.
         let kept = current.is_none() || keyed.is_empty() || current == Some(tag);
@@ -146,13 +168,13 @@ pub fn ahead(rule: &ImagePolicy, tags: &[Tag], current: Option<&Tag>) -> Ahead {
 /// How a policy orders two tags, `Greater` where it prefers `a`; none where their text does not tell.
 pub fn compare(rule: &ImagePolicy, a: &Tag, b: &Tag) -> Option<Ordering> {
     let mut ranker = Ranker::new(rule);
-    let (a, b) = (ranker.key(a)?, ranker.key(b)?);
+    let (a, b) = (ranker.key(a.as_str())?, ranker.key(b.as_str())?);
     Some(ranker.compare(&a, &b))
 }
 
 /// The version that a tag means to a semver policy, as its filter shows it.
 pub(super) fn version(rule: &ImagePolicy, tag: &Tag) -> Option<Version> {
-    match Ranker::new(rule).key(tag)? {
+    match Ranker::new(rule).key(tag.as_str())? {
         Key::Version(version) => Some(version),
         _ => None,
     }

@@ -32,14 +32,12 @@ fn alphabetical(order: Order) -> Policy {
     Policy::Alphabetical { order }
 }
 
-fn tags(list: &[&str]) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = list.iter().map(|tag| tag.parse().unwrap()).collect();
-    tags.sort();
-    tags
+fn tags(list: &[&str]) -> Tags {
+    list.iter().map(|tag| tag.parse::<Tag>().unwrap()).collect()
 }
 
-fn named(tags: &[Tag], ahead: &Ahead) -> Vec<String> {
-    ahead.above.iter().map(|place| tags[*place as usize].to_string()).collect()
+fn named(tags: &Tags, ahead: &Ahead) -> Vec<String> {
+    ahead.above.iter().map(|place| tags.get(*place).unwrap().to_string()).collect()
 }
 
 /// All that the policy can elect, best first.
@@ -181,6 +179,15 @@ fn any_tag() -> impl Strategy<Value = Tag> {
         .prop_map(|text| text.parse().unwrap())
 }
 
+/// What an `extract` may make of a tag: of any sign, and far past what fits into words.
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "v?([0-9]{1,2}|4398046511[0-9]{3}|[0-9]{18})\\.([0-2]|4398046511[0-9]{3})\\.[0-2](-[0-2a]{1,2})?",
+        "-?[0-9]{0,2}(0{0,40}[0-9]{1,40})?(\\.0{0,40}[0-9]{0,30})?(e-?([0-9]{1,2}|3276[0-9]))?",
+        "[ab]{14,18}[a-c]?",
+    ]
+}
+
 fn any_policy() -> impl Strategy<Value = Policy> {
     prop_oneof![
         Just(semver("*-0")),
@@ -193,25 +200,39 @@ fn any_policy() -> impl Strategy<Value = Policy> {
 }
 
 proptest! {
-    /// The tags of a shuffled list, not only a sorted one, come out the same.
+    /// What is above stands in the policy's order, and nothing is missing.
     #[test]
-    fn the_order_of_the_list_plays_no_part(
-        policy in any_policy(),
-        (tags, shuffled) in prop::collection::vec(any_tag(), 0..12).prop_flat_map(|tags| (Just(tags.clone()), Just(tags).prop_shuffle()))
-    ) {
+    fn what_is_above_comes_best_first(policy in any_policy(), tags in prop::collection::vec(any_tag(), 0..40)) {
+        let (rule, tags) = (rule(policy, None), tags.into_iter().collect::<Tags>());
+        let all: Vec<Tag> = ahead(&rule, &tags, None).above.iter().map(|place| tags.get(*place).unwrap()).collect();
+        for pair in all.windows(2) {
+            prop_assert_ne!(compare(&rule, &pair[0], &pair[1]).unwrap(), Ordering::Less, "{:?}", pair);
+        }
+        let electable = |tag: &Tag| Ranker::new(&rule).key(tag.as_str()).is_some_and(|key| Ranker::new(&rule).elects(&key));
+        prop_assert_eq!(all.len(), tags.iter().filter(electable).count());
+    }
+
+    /// The short form of a key decides nothing that the key would decide otherwise.
+    #[test]
+    fn a_brief_never_contradicts_the_order(policy in any_policy(), texts in prop::collection::vec(any_text(), 2..8)) {
         let rule = rule(policy, None);
-        prop_assert_eq!(named(&tags, &ahead(&rule, &tags, None)), named(&shuffled, &ahead(&rule, &shuffled, None)));
+        let mut ranker = Ranker::new(&rule);
+        let keys: Vec<Key> = texts.iter().filter_map(|text| ranker.key(text)).collect();
+        for (one, other) in keys.iter().flat_map(|one| keys.iter().map(move |other| (one, other))) {
+            let brief = ranker.brief(one).cmp(&ranker.brief(other));
+            prop_assert!(brief.is_eq() || brief == ranker.compare(one, other), "{:?} {:?}", one, other);
+        }
     }
 
     /// Nothing is above what stands but what compares so, and nothing of that is missing.
     #[test]
     fn exactly_what_is_better_is_above(policy in any_policy(), tags in prop::collection::vec(any_tag(), 0..12), current in any_tag()) {
-        let rule = rule(policy, None);
+        let (rule, tags) = (rule(policy, None), tags.into_iter().collect::<Tags>());
         let all = ahead(&rule, &tags, None);
         let above = ahead(&rule, &tags, Some(&current));
-        let better = |place: &&u32| compare(&rule, &tags[**place as usize], &current) == Some(Ordering::Greater);
+        let better = |place: &&u32| compare(&rule, &tags.get(**place).unwrap(), &current) == Some(Ordering::Greater);
         prop_assert_eq!(above.any, all.any);
-        prop_assert_eq!(above.stands, all.above.iter().any(|place| tags[*place as usize] == current));
+        prop_assert_eq!(above.stands, all.above.iter().any(|place| tags.get(*place).unwrap() == current));
         prop_assert_eq!(above.above, all.above.iter().filter(better).copied().collect::<Vec<_>>());
         prop_assert_eq!(above.ordered, compare(&rule, &current, &current).is_some());
     }

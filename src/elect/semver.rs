@@ -34,6 +34,18 @@ pub fn version_of(text: &str) -> Option<Version> {
     Some(version)
 }
 
+/// The numbers of a version, as far as 42 bits hold them, and whether it is a release, as a number in the versions' order.
+pub(super) fn brief(version: &Version) -> u128 {
+    const MOST: u64 = (1 << 42) - 1;
+    // What follows a number that does not fit is left out.
+    let (mut brief, mut fits) = (0, true);
+    for number in [version.major, version.minor, version.patch] {
+        brief = (brief << 42) | if fits { u128::from(number.min(MOST)) } else { 0 };
+        fits &= number < MOST;
+    }
+    (brief << 1) | u128::from(fits && version.pre.is_empty())
+}
+
 /// The size of the step from one version to the other.
 pub fn jump(from: &Version, to: &Version) -> Jump {
     if from.major != to.major {

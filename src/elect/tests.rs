@@ -105,7 +105,7 @@ impl Scene {
             .collect();
         let over = Candidates {
             repository: &repository,
-            tags: &self.tags,
+            tags: &self.tags.iter().cloned().collect(),
             current: Standing {
                 name: self.current.as_ref().map(|_| "localhost:5000/wiki"),
                 tag: self.current.as_ref(),

@@ -8,6 +8,7 @@ mod change;
 mod exit;
 mod names;
 mod reference;
+mod tags;
 mod verdict;
 
 pub use build_tag::BuildTag;
@@ -15,6 +16,7 @@ pub use change::{CommitId, Source};
 pub use exit::Exit;
 pub use names::{AppName, EnvironmentName, ImageName, ReceiverName};
 pub use reference::{Digest, Image, RegistryHost, Repository, Tag};
+pub use tags::Tags;
 pub use verdict::{LayerNote, Times, Verdict, VerdictNote};
 
 /// Text from outside that breaks a grammar.

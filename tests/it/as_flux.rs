@@ -77,8 +77,9 @@ fn our_policies_elect_what_fluxs_image_policies_elect() {
             let tags: Vec<Tag> =
                 generated[question.repository].tags.iter().map(|tag| tag.parse().unwrap()).collect();
             let ours = question.rule.as_ref().map(|rule| {
-                let ahead = order::ahead(rule, &tags, None);
-                ahead.above.first().map(|place| tags[*place as usize].clone())
+                let list = tags.iter().cloned().collect();
+                let ahead = order::ahead(rule, &list, None);
+                ahead.above.first().and_then(|place| list.get(*place))
             });
             if let Ok(kind) = listed::judge(question.rule.as_ref().ok(), &tags, ours.clone(), &theirs) {
                 *tally.entry(kind).or_default() += 1;

@@ -48,18 +48,14 @@ impl Supervisor {
                 let changed = again || renamed || !list.unchanged || !self.tags.contains_key(&repository);
                 if changed {
                     boundary::reached("discovered");
-                    self.digests.retain(|(known, tag), _| {
-                        *known != repository || list.tags.binary_search(tag).is_ok()
-                    });
+                    self.digests.retain(|(known, tag), _| *known != repository || list.tags.contains(tag));
                     self.digests
                         .retain(|(known, _), digest| *known != repository || *digest != Known::Absent);
-                    self.listed.retain(|(known, tag), _| {
-                        *known != repository || list.tags.binary_search(tag).is_ok()
-                    });
+                    self.listed.retain(|(known, tag), _| *known != repository || list.tags.contains(tag));
                     if let Some(before) = self.tags.get(&repository) {
                         let now = Timestamp::now();
-                        let fresh = list.tags.iter().filter(|tag| before.tags.binary_search(tag).is_err());
-                        self.listed.extend(fresh.map(|tag| ((repository.clone(), tag.clone()), now)));
+                        let fresh = list.tags.iter().filter(|tag| !before.tags.contains(tag));
+                        self.listed.extend(fresh.map(|tag| ((repository.clone(), tag), now)));
                     }
                     self.tags.insert(repository, list);
                     self.gathering.begin(Instant::now());
@@ -107,7 +103,7 @@ impl Supervisor {
     ///
     /// A registry may list a tag a moment before it serves it, and for ever after its manifest was deleted.
     fn asks_again(&mut self, repository: &Repository, list: &TagList) -> bool {
-        self.absent.retain(|(known, tag), _| known != repository || list.tags.binary_search(tag).is_ok());
+        self.absent.retain(|(known, tag), _| known != repository || list.tags.contains(tag));
         let now = Instant::now();
         let due = self.absent.iter().filter(|((known, _), (_, next))| known == repository && *next <= now);
         let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();

@@ -55,7 +55,7 @@ async fn names(
 ) -> BTreeMap<Tag, Named> {
     let mut found = BTreeMap::new();
     for tag in tags {
-        if list.tags.binary_search(tag).is_ok()
+        if list.tags.contains(tag)
             && !found.contains_key(tag)
             && let Ok(Some(named)) = registries.named(repository, tag, known.get(tag)).await
         {

@@ -169,7 +169,7 @@ mod whatever_it_writes {
             prop_assert_eq!(legal.len() + dropped, names.len());
             legal.sort_by(|one, other| one.as_str().cmp(other.as_str()));
             legal.dedup();
-            prop_assert_eq!(found, legal);
+            prop_assert_eq!(found.iter().collect::<Vec<_>>(), legal);
         }
     }
 }

@@ -53,7 +53,12 @@ impl Line {
     /// The newest tag of a build of this content.
     async fn pushed(&self, repository: &Repository, hash: &str) -> Result<Option<BuildTag>, Fault> {
         match self.context.registries.tags(repository, None).await {
-            Ok(list) => Ok(list.tags.iter().filter_map(BuildTag::of).filter(|tag| tag.hash() == hash).max()),
+            Ok(list) => Ok(list
+                .tags
+                .iter()
+                .filter_map(|tag| BuildTag::of(&tag))
+                .filter(|tag| tag.hash() == hash)
+                .max()),
             Err(DiscoverError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
