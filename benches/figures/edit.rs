@@ -173,7 +173,7 @@ async fn publish(mirror: &Mirror, apps: usize, version: usize) -> Duration {
                 source: Source::Registry,
                 actor: None,
                 reason: None,
-                quarantine: Vec::new(),
+                amendments: Vec::new(),
             }
         })
         .collect();

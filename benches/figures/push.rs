@@ -62,7 +62,7 @@ async fn change(mirror: &Mirror, app: &str, round: u32) -> std::time::Duration {
         source: Source::Registry,
         actor: None,
         reason: None,
-        quarantine: Vec::new(),
+        amendments: Vec::new(),
     };
     let began = Instant::now();
     let published = mirror.publish(vec![change], false).await.unwrap();

@@ -1,9 +1,12 @@
 //! The command line as it is typed.
 
+mod people;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::people::{Diff, Hold, Quarantine, Release, Rollback};
 use crate::daemon::args::endpoint;
 use crate::daemon::promotion::At;
 use crate::model::{AppName, Digest, EnvironmentName, RegistryHost, Tag};
@@ -130,6 +133,18 @@ pub enum Command {
     Status(Status),
     /// Show the commits that moved versions, newest first
     History(History),
+    /// Show the versions of two environments side by side
+    Diff(Diff),
+    /// Put the version before back, keep it, and wait for the verdict
+    Rollback(Rollback),
+    /// Keep an app, or all of an environment, where it is
+    Hold(Hold),
+    /// Let versions move again: ends holds, and takes back what people took away
+    Release(Release),
+    /// Never elect a version again, in any environment
+    Quarantine(Quarantine),
+    /// Let a version be elected again that is in quarantine
+    Unquarantine(Quarantine),
     /// Write a promote.yaml for this clone, and the `images` entries that are missing
     Init {
         /// Do not ask; without it, and without a terminal, the changes are only shown (exit code 10)

@@ -22,6 +22,8 @@ struct Row {
     source: Source,
     actor: String,
     reason: Option<String>,
+    /// What it changed in the app's record, where it moved nothing.
+    record: Option<String>,
     verdict: Option<Verdict>,
 }
 
@@ -63,6 +65,7 @@ pub(super) async fn run(common: &Common, printer: &Printer, what: &args::History
             source: group.source,
             actor: group.actor,
             reason: group.reason,
+            record: group.record,
         })
         .collect();
     let now = Timestamp::now();
@@ -82,7 +85,7 @@ pub(super) async fn run(common: &Common, printer: &Printer, what: &args::History
             row.commit.short().to_owned(),
             row.app.to_string(),
             row.environment.to_string(),
-            moves.join(", "),
+            if moves.is_empty() { row.record.clone().unwrap_or_default() } else { moves.join(", ") },
             source,
             row.verdict.map_or("–".to_owned(), |verdict| verdict.to_string()),
             row.reason.clone().unwrap_or_default(),

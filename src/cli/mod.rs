@@ -4,11 +4,16 @@
 //! world goes through the rooms that the daemon uses.
 
 pub mod args;
+mod commit;
+mod diff;
 mod history;
+mod hold;
 mod init;
 mod open;
 mod output;
 mod promote;
+mod quarantine;
+mod rollback;
 mod status;
 mod validate;
 mod wait;
@@ -98,6 +103,12 @@ async fn other(command: Command, common: &Common, printer: &Printer) -> Result<E
         }
         Command::Status(what) => status::run(common, printer, &what).await,
         Command::History(what) => history::run(common, printer, &what).await,
+        Command::Diff(what) => diff::run(common, printer, &what).await,
+        Command::Rollback(asked) => rollback::run(common, printer, &asked).await,
+        Command::Hold(asked) => hold::hold(common, printer, &asked).await,
+        Command::Release(asked) => hold::release(common, printer, &asked).await,
+        Command::Quarantine(asked) => quarantine::add(common, printer, &asked).await,
+        Command::Unquarantine(asked) => quarantine::lift(common, printer, &asked).await,
         Command::Init { yes } => init::run(common, printer, yes),
         Command::Validate { file } => validate::run(printer, &file),
         Command::Schema => {

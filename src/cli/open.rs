@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Failure;
 use super::args::Common;
 use super::output::Printer;
+use crate::config::Environment;
 use crate::daemon::Context;
 use crate::daemon::args::{credentials, folder};
 use crate::daemon::clusters::Clusters;
@@ -13,7 +14,7 @@ use crate::daemon::metrics::Metrics;
 use crate::daemon::nodes::Nodes;
 use crate::daemon::ways::Ways;
 use crate::discover::{Registries, RegistriesOptions};
-use crate::model::Exit;
+use crate::model::{AppName, EnvironmentName, Exit};
 use crate::publish::{GitCredentials, Location, Mirror, MirrorOptions, Snapshot};
 
 /// Opens everything and reads the remote's head.
@@ -64,8 +65,28 @@ pub(super) fn person() -> Option<String> {
     crate::publish::identity().map(|identity| crate::model::printable(&identity, 200))
 }
 
+/// The settings of an environment that the configuration must have.
+pub(super) fn known_environment<'s>(
+    snapshot: &'s Snapshot,
+    name: &EnvironmentName,
+) -> Result<&'s Environment, Failure> {
+    let environments = &snapshot.config.environments;
+    environments.get(name).ok_or_else(|| {
+        unknown("environment", name.as_str(), environments.keys().map(EnvironmentName::as_str))
+    })
+}
+
+/// Checks that the configuration has an app.
+pub(super) fn known_app(snapshot: &Snapshot, name: &AppName) -> Result<(), Failure> {
+    let apps = &snapshot.config.apps;
+    if apps.contains_key(name) {
+        return Ok(());
+    }
+    Err(unknown("app", name.as_str(), apps.keys().map(AppName::as_str)))
+}
+
 /// Says that a name is not in the configuration, with those that are.
-pub(super) fn unknown(kind: &str, name: &str, known: impl Iterator<Item = impl AsRef<str>>) -> Failure {
+fn unknown(kind: &str, name: &str, known: impl Iterator<Item = impl AsRef<str>>) -> Failure {
     let known: Vec<String> = known.map(|known| known.as_ref().to_owned()).collect();
     Failure::new(Exit::Usage, format!("promote.yaml has no {kind} {name} (it has {})", known.join(", ")))
 }

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use super::args::{self, Common, Wait};
 use super::output::{Printer, counted, table};
 use super::wait::{self, Wanted};
-use super::{Failure, open};
+use super::{Failure, commit, open};
 use crate::config::{Environment, Update};
 use crate::daemon::Context;
 use crate::daemon::promotion::{self, Plan, Promotion, Transfer, Wish};
 use crate::deliver::DeliverError;
 use crate::model::{AppName, CommitId, EnvironmentName, Exit};
-use crate::publish::{Change, Outcome, Snapshot, version};
+use crate::publish::{Change, Snapshot, version};
 use crate::transfer::{self, TransferError};
 
 /// What all apps that were asked for come to.
@@ -51,13 +51,7 @@ pub(super) async fn run(
 
 async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Result<Exit, Failure> {
     let (context, snapshot) = open::open(common, printer).await?;
-    let environment = snapshot.config.environments.get(&asked.to).ok_or_else(|| {
-        open::unknown(
-            "environment",
-            asked.to.as_str(),
-            snapshot.config.environments.keys().map(EnvironmentName::as_str),
-        )
-    })?;
+    let environment = open::known_environment(&snapshot, &asked.to)?;
     let Plans { go, there, standing } = plans(&snapshot, asked)?;
     show(printer, asked, &go, &there);
     if asked.dry_run {
@@ -66,10 +60,13 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
     if !go.is_empty() {
         confirm(printer, asked, environment)?;
         context.ask_clusters(&snapshot.config, &BTreeSet::new()).await;
-        preflight(&context, asked, environment).await?;
+        if asked.wait == Wait::Verified {
+            let nothing = format!("nothing was promoted to {}", asked.to);
+            preflight(&context, environment, &nothing).await?;
+        }
     }
     bring_back(&context, printer, &standing).await?;
-    let commit = if go.is_empty() { None } else { Some(commit(&context, printer, asked, &go).await?) };
+    let commit = if go.is_empty() { None } else { Some(bring(&context, printer, &go).await?) };
     if asked.wait != Wait::Verified {
         finish(printer, asked, commit.as_ref(), &go, &there, Exit::Done, &json!([]));
         return Ok(Exit::Done);
@@ -89,14 +86,11 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
 /// Plans every app; one that is blocked blocks all, since the set moves together or not at all.
 fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure> {
     let mut apps: Vec<AppName> = asked.app.clone();
-    if let Some(unknown) = apps.iter().find(|app| !snapshot.config.apps.contains_key(*app)) {
-        return Err(open::unknown("app", unknown.as_str(), snapshot.config.apps.keys().map(AppName::as_str)));
+    for app in &apps {
+        open::known_app(snapshot, app)?;
     }
-    if let Some(from) = &asked.from
-        && !snapshot.config.environments.contains_key(from)
-    {
-        let known = snapshot.config.environments.keys().map(EnvironmentName::as_str);
-        return Err(open::unknown("environment", from.as_str(), known));
+    if let Some(from) = &asked.from {
+        open::known_environment(snapshot, from)?;
     }
     if apps.is_empty() {
         apps = snapshot.config.apps.keys().cloned().collect();
@@ -185,9 +179,7 @@ async fn preview(
     let mut patch = String::new();
     if !go.is_empty() {
         let changes = go.iter().map(|promotion| promotion.change.clone()).collect();
-        let (outcomes, difference) = context.mirror.preview(changes).await?;
-        impossible(&outcomes)?;
-        patch = difference;
+        (patch, _) = commit::preview(context, changes).await?;
         printer.human(&format!("\n{}", patch.trim_end()));
     }
     for remark in remarks {
@@ -198,17 +190,6 @@ async fn preview(
         &json!({"to": asked.to, "moves": moves(go), "patch": patch, "remarks": remarks, "exitCode": exit as u8}),
     );
     Ok(exit)
-}
-
-fn impossible(outcomes: &[Outcome]) -> Result<(), Failure> {
-    let words: Vec<&str> = outcomes
-        .iter()
-        .filter_map(|outcome| match outcome {
-            Outcome::Impossible(words) => Some(words.as_str()),
-            _ => None,
-        })
-        .collect();
-    if words.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Usage, words.join("\n"))) }
 }
 
 /// Asks for the environment's name where a person has to decide.
@@ -234,14 +215,11 @@ fn confirm(printer: &Printer, asked: &args::Promotion, environment: &Environment
 }
 
 /// Finds out before the commit what would keep it from being delivered.
-async fn preflight(
+pub(super) async fn preflight(
     context: &Context,
-    asked: &args::Promotion,
     environment: &Environment,
+    nothing: &str,
 ) -> Result<(), Failure> {
-    if asked.wait != Wait::Verified {
-        return Ok(());
-    }
     let explain = |error: DeliverError| match error {
         DeliverError::Target(words) => Failure::new(Exit::Usage, words),
         other => Failure::new(Exit::Unreachable, other.to_string()),
@@ -257,9 +235,7 @@ async fn preflight(
         .map_err(explain)?;
     let delivery = flux.delivery().map_err(explain)?;
     match delivery.suspended.or(delivery.stalled) {
-        Some(words) => {
-            Err(Failure::new(Exit::Blocked, format!("nothing was promoted to {}: {words}", asked.to)))
-        }
+        Some(words) => Err(Failure::new(Exit::Blocked, format!("{nothing}: {words}"))),
         None => Ok(()),
     }
 }
@@ -310,37 +286,14 @@ async fn copy(context: &Arc<Context>, printer: &Printer, step: &Transfer) -> Res
     Ok(())
 }
 
-async fn commit(
-    context: &Arc<Context>,
-    printer: &Printer,
-    asked: &args::Promotion,
-    go: &[Promotion],
-) -> Result<CommitId, Failure> {
+async fn bring(context: &Arc<Context>, printer: &Printer, go: &[Promotion]) -> Result<CommitId, Failure> {
     for step in go.iter().flat_map(|promotion| &promotion.transfers) {
         copy(context, printer, step).await?;
     }
     let changes: Vec<Change> = go.iter().map(|promotion| promotion.change.clone()).collect();
-    printer.step("commit", &format!("committing to {}", context.mirror.location()), &json!({}));
-    let published = context.mirror.publish(changes, true).await?;
-    impossible(&published.outcomes)?;
-    let mut commit = None;
-    for outcome in &published.outcomes {
-        match outcome {
-            Outcome::Committed(id) => commit = Some(id.clone()),
-            Outcome::Overtaken { image, now } => {
-                let words =
-                    format!("somebody changed {image} to {now} meanwhile, and wins; nothing was committed");
-                return Err(Failure::new(Exit::Git, words));
-            }
-            _ => {}
-        }
-    }
+    let landed = commit::land(context, printer, changes).await?;
     // All there already: another process was quicker with the same promotion.
-    let commit = commit.unwrap_or_else(|| published.snapshot.head.clone());
-    let took = published.took.as_secs_f64();
-    let text = format!("committed {} to {} in {took:.2} s", commit.short(), published.snapshot.branch);
-    printer.keep("committed", &text, &json!({"commit": commit, "environment": asked.to, "seconds": took}));
-    Ok(commit)
+    Ok(landed.commit.unwrap_or_else(|| landed.snapshot.head.clone()))
 }
 
 fn moves(go: &[Promotion]) -> Value {

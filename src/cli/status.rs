@@ -39,16 +39,11 @@ struct Row {
 
 pub(super) async fn run(common: &Common, printer: &Printer, what: &args::Status) -> Result<Exit, Failure> {
     let (context, mut snapshot) = open::open(common, printer).await?;
-    if let Some(name) = &what.environment
-        && !snapshot.config.environments.contains_key(name)
-    {
-        let known = snapshot.config.environments.keys().map(EnvironmentName::as_str);
-        return Err(open::unknown("environment", name.as_str(), known));
+    if let Some(name) = &what.environment {
+        open::known_environment(&snapshot, name)?;
     }
-    if let Some(name) = &what.app
-        && !snapshot.config.apps.contains_key(name)
-    {
-        return Err(open::unknown("app", name.as_str(), snapshot.config.apps.keys().map(AppName::as_str)));
+    if let Some(name) = &what.app {
+        open::known_app(&snapshot, name)?;
     }
     loop {
         show(printer, &snapshot, what);

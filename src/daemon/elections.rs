@@ -1,6 +1,7 @@
 //! All elections over one snapshot: what to commit, what to copy, and what has to be known first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -127,7 +128,7 @@ impl World<'_> {
             }
             let place = (app.clone(), environment.clone());
             let broken = desired.problem.as_ref().or(desired.record_problem.as_ref());
-            let free = broken.is_none() && desired.record.hold.is_none();
+            let free = broken.is_none() && desired.record.held(self.now).is_none();
             let remark = broken.or(desired.remarks.first()).cloned();
             if settings.after.is_empty() && self.serves(environment) {
                 intentions.remarks.insert(place, remark);
@@ -173,13 +174,16 @@ impl World<'_> {
         let quarantined: Vec<Digest> =
             desired.record.quarantine.iter().map(|entry| entry.digest.clone()).collect();
         let barred = desired.barred();
-        let overtaken = self.overtaken.get(&place).map(Vec::as_slice).unwrap_or_default();
+        let released = desired.is_released();
+        let overtaken = self.overtaken.get(&place).filter(|_| !released);
+        let overtaken = overtaken.map(Vec::as_slice).unwrap_or_default();
         let nodes = self.nodes.of(target.cluster.as_ref());
         let mut moves = Vec::new();
         let mut resolve = BTreeMap::new();
         for (image, policy) in &settings.images {
-            // Whether a version of the policy is newer than a build can't be told.
-            if builds::stands(desired, image) {
+            // Whether a version of the policy is newer than a build can't be told: a person says when it is to go on.
+            let build = builds::stands(desired, image);
+            if build && !released {
                 continue;
             }
             let Some(repository) = self.snapshot.config.repository(environment, app, image) else { continue };
@@ -194,10 +198,10 @@ impl World<'_> {
                         Standing { name: None, tag: Some(&taken.tag), digest: Some(&taken.digest) }
                     }))
                     .collect();
-            let over = Candidates {
+            let mut over = Candidates {
                 repository: &repository,
                 tags: &list.tags,
-                current: standing(&current),
+                current: if build { Standing::default() } else { standing(&current) },
                 quarantined: &quarantined,
                 barred: &barred,
                 platforms: if policy.platforms.is_empty() { &nodes } else { &policy.platforms },
@@ -206,13 +210,18 @@ impl World<'_> {
             };
             let dated = matches!(policy.policy, Policy::Newest);
             let basis = Basis {
-                tag: current.new_tag.clone(),
-                digest: current.digest.clone().filter(|_| dated),
+                tag: over.current.tag.cloned(),
+                digest: over.current.digest.cloned().filter(|_| dated),
                 // A time in the future comes to count one day.
                 known: dated.then(|| (self.answers, self.now.as_second() / 3600)),
             };
             let key = (app.clone(), environment.clone(), image.clone());
-            let ahead = rankings.of(key, &list.tags, basis, || elect::ahead(policy, &over, &self.known));
+            let mut ahead = rankings.of(key, &list.tags, basis, || elect::ahead(policy, &over, &self.known));
+            // What a person has released gives way to the best version also where the two can't be compared.
+            if released && ahead.as_ref().is_ok_and(|ahead| !ahead.ordered) {
+                over.current = Standing::default();
+                ahead = elect::ahead(policy, &over, &self.known).map(Arc::new);
+            }
             let choice = match &ahead {
                 Ok(ahead) => {
                     let behind = into.behind.entry(place.clone()).or_default();
@@ -253,7 +262,7 @@ impl World<'_> {
                 source: Source::Registry,
                 actor: None,
                 reason: None,
-                quarantine: Vec::new(),
+                amendments: Vec::new(),
             });
         }
         for (ask, depth) in resolve {

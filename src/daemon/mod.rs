@@ -21,6 +21,7 @@ pub mod rankings;
 pub mod receivers;
 pub mod supervisor;
 pub mod trouble;
+pub mod way_back;
 pub mod ways;
 
 use std::collections::BTreeSet;

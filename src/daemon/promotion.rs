@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::way_back;
 use crate::config::{ImagePolicy, Policy};
-use crate::edit::Written;
+use crate::edit::{Amendment, Written};
 use crate::elect::{gates, order, upstream};
 use crate::model::{
     AppName, BuildTag, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag, Verdict,
@@ -109,10 +110,12 @@ pub fn plan(
         return Plan::Unusable(problem.clone());
     }
     reasons.extend(desired.record_problem.clone());
-    if let Some(hold) = &desired.record.hold {
-        let by = hold.by.as_deref().unwrap_or("somebody");
-        let why = hold.reason.as_deref().unwrap_or("no reason given");
-        reasons.push(format!("{app} is held in {target} by {by}: {why}"));
+    // What keeps a version that was put back is a person's to end, by promoting again.
+    let put_back = |hold: &&crate::edit::Hold| wish.may_go_down && hold.image.is_some();
+    if let Some(hold) = desired.record.held(now).filter(|hold| !put_back(hold)) {
+        reasons.push(format!(
+            "{app} in {target} is {hold}; `promote release --environment {target} --app {app} --reason …` ends that"
+        ));
     }
     let sources = wish.from.clone().map_or_else(|| environment.after.clone(), |from| vec![from]);
     let set = match &wish.at {
@@ -163,7 +166,8 @@ pub fn plan(
                 gates::step(&environment.gates, policy, current, tag).map(|unmet| (image, tag, unmet)),
             );
             let order = compare(snapshot, app, (&set.from, image, policy), (tag, digest), &step.from);
-            if matches!(order, None | Some(Ordering::Less)) {
+            let untold = order.is_none() && !desired.is_released();
+            if untold || order == Some(Ordering::Less) {
                 reasons.push(format!("{image} {tag} is not newer than {} in {target}", version(&step.from)));
                 continue;
             }
@@ -194,6 +198,7 @@ pub fn plan(
     if moves.is_empty() {
         return Plan::AlreadyThere(versions.join(", "), standing);
     }
+    let amendments = hold(snapshot, (app, target), wish, &moves);
     let change = Change {
         app: app.clone(),
         environment: target.clone(),
@@ -201,9 +206,37 @@ pub fn plan(
         source: Source::Promotion { from: set.from.clone(), commit: set.commit },
         actor: wish.actor.clone(),
         reason: wish.reason.clone(),
-        quarantine: Vec::new(),
+        amendments,
     };
     Plan::Go(Box::new(Promotion { change, transfers, standing, from: set.from }))
+}
+
+/// What a person's promotion does to the hold of its target: a version that was chosen by name is held, unless it is the
+/// one that would have come anyway, which ends a hold of that kind.
+fn hold(
+    snapshot: &Snapshot,
+    (app, target): (&AppName, &EnvironmentName),
+    wish: &Wish,
+    moves: &[Move],
+) -> Vec<Amendment> {
+    if !wish.may_go_down {
+        return Vec::new();
+    }
+    let Some(at) = &wish.at else { return vec![Amendment::Unhold] };
+    let sources =
+        |name: &EnvironmentName| snapshot.config.environments.get(name).map(|target| target.after.clone());
+    let sources = wish.from.clone().map_or_else(|| sources(target).unwrap_or_default(), |from| vec![from]);
+    let candidate = upstream::verified(&standing(snapshot, app, &sources), wish.override_verdicts);
+    let is_candidate = candidate.is_ok_and(|set| {
+        moves.iter().all(|step| {
+            set.images.get(&step.image).is_some_and(|(_, digest)| step.to.digest.as_ref() == Some(digest))
+        })
+    });
+    if is_candidate {
+        return vec![Amendment::Unhold];
+    }
+    let reason = wish.reason.clone().unwrap_or_else(|| format!("promote --at {at}"));
+    vec![Amendment::Hold(way_back::hold(moves, reason, wish.actor.clone()))]
 }
 
 /// When `environment` first had this image, as far as Git tells: no version is younger than its first commit.

@@ -6,12 +6,13 @@
 //! is parsed again by two parsers and compared with the file as it came before it is handed out.
 
 mod add;
+mod amend;
 mod carried;
 mod check;
+mod cut;
 mod images;
 mod list;
 mod markers;
-mod quarantine;
 mod record;
 mod scalar;
 mod set;
@@ -32,11 +33,11 @@ mod property_tests;
 mod record_tests;
 
 pub use add::add_image;
+pub use amend::{Amended, Amendment, amend, one_line};
 pub use carried::{Place, carried, deviation};
 pub use images::{ImageEntry, image_entries};
 pub use markers::{Marked, Marker, Misplaced, Part, markers, set_markers};
-pub use quarantine::add_quarantine;
-pub use record::{Approval, Hold, Quarantined, Record};
+pub use record::{Approval, Hold, Quarantined, Record, Released};
 pub use set::{Written, set_image};
 
 use crate::model::printable;

@@ -6,7 +6,7 @@ use serde_yaml::Value;
 
 use crate::model::{Digest, Tag};
 
-use super::{Quarantined, Record, Written, add_quarantine, image_entries, set_image};
+use super::{Amended, Amendment, Hold, Quarantined, Record, Written, amend, image_entries, set_image};
 
 /// A value as somebody may have written it: with its style, and maybe absent.
 fn old_value() -> impl Strategy<Value = Option<String>> {
@@ -178,9 +178,40 @@ proptest! {
         let before = before.replace('B', &"b".repeat(64));
         let digest = Digest::of(b"x");
         let entry = Quarantined { digest: digest.clone(), tag: None, reason: Some(reason), at: None };
-        let after = String::from_utf8(add_quarantine(Some(before.as_bytes()), &entry).unwrap().unwrap()).unwrap();
+        let amended = amend(Some(before.as_bytes()), &[Amendment::Quarantine(entry)]).unwrap();
+        let Amended::Written(after) = amended else { panic!("{amended:?}") };
+        let after = String::from_utf8(after).unwrap();
         let record = Record::parse(after.as_bytes()).unwrap();
         prop_assert_eq!(&record.quarantine.last().unwrap().digest, &digest);
         prop_assert!(after.len() >= before.len() && after.lines().count() <= before.lines().count() + 3);
+    }
+
+    #[test]
+    fn what_was_amended_and_taken_back_leaves_the_record_as_it_was(
+        pieces in proptest::collection::vec(prop::sample::select(vec![
+            "# c\n", "hold: {by: ann}\n", "hold:\n  reason: x\n", "quarantine: []\n", "quarantine:\n- sha256:B\n",
+            "quarantine:\n  - digest: sha256:B # c\n    tag: 1.0\n", "approvals: []\n", "\n", "released: {commit: \"C\"}\n",
+        ]), 0..4),
+        reason in ".{1,40}",
+    ) {
+        let before = pieces.concat().replace('B', &"b".repeat(64)).replace('C', &"c".repeat(40));
+        if let Ok(record) = Record::parse(before.as_bytes()) {
+            let entry = Quarantined { digest: Digest::of(b"x"), tag: None, reason: Some(reason.clone()), at: None };
+            let hold = Hold { reason: Some(reason), by: None, until: None, image: None };
+            let there = [Amendment::Hold(hold), Amendment::Quarantine(entry)];
+            let mut back = vec![Amendment::Unquarantine(Digest::of(b"x"))];
+            back.push(record.hold.clone().map_or(Amendment::Unhold, Amendment::Hold));
+            let amended = amend(Some(before.as_bytes()), &there).unwrap();
+            let Amended::Written(middle) = amended else { panic!("{amended:?}") };
+            let after = match amend(Some(&middle), &back).unwrap() {
+                Amended::Same => middle,
+                Amended::Removed => Vec::new(),
+                Amended::Written(after) => after,
+            };
+            prop_assert_eq!(Record::parse(&after).unwrap(), record);
+            let after = String::from_utf8(after).unwrap();
+            let comments = |text: &str| text.matches('#').count();
+            prop_assert!(after.is_empty() || comments(&after) == comments(&before), "{}", after);
+        }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::tree::Tree;
 use super::{EditError, check, text_of};
-use crate::model::{Digest, Tag};
+use crate::model::{CommitId, Digest, Tag, printable};
 
 /// The whole file. Without a file, nothing is held, quarantined or approved: the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Record {
     /// The approvals that were given.
     #[serde(default, deserialize_with = "list")]
     pub approvals: Vec<Approval>,
+    /// What no longer stands in the way of an election, though the history says it does.
+    #[serde(default)]
+    pub released: Option<Released>,
 }
 
 /// Keeps an app where it is. An empty one (`hold: {}`, or `hold:` alone) holds, too.
@@ -41,6 +44,24 @@ pub struct Hold {
     /// The image that was put back when the hold began.
     #[serde(default)]
     pub image: Option<String>,
+}
+
+/// A person's word that elections go on from what a commit brought: what people took away with it or before it may come
+/// again, and what the policy cannot order against it no longer stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Released {
+    /// The commit that brought what stood there when it was released.
+    pub commit: CommitId,
+    /// Why, in a person's words.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who released it.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// When.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
 }
 
 /// A version that is never elected again.
@@ -79,6 +100,11 @@ impl Record {
         *self == Self::default()
     }
 
+    /// The hold that is in force: one whose time is over holds nothing.
+    pub fn held(&self, now: Timestamp) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| hold.until.is_none_or(|until| now < until))
+    }
+
     /// Reads the file; one without any value is the empty record. Unknown keys, values of the wrong form and a second
     /// document are errors with their line.
     pub fn parse(text: &[u8]) -> Result<Self, EditError> {
@@ -91,6 +117,22 @@ impl Record {
         let record: Option<Self> =
             serde_yaml::from_str(check::unmarked(tree.text)).map_err(|error| check::unparsable(&error))?;
         Ok(record.unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (by, reason) = (self.by.as_deref(), self.reason.as_deref());
+        write!(
+            f,
+            "held by {}: {}",
+            printable(by.unwrap_or("somebody"), 200),
+            printable(reason.unwrap_or("no reason given"), 300)
+        )?;
+        match self.until {
+            Some(until) => write!(f, " (until {until:.0})"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What people may write into a record, and what a rollback adds to it.
 #![allow(clippy::unwrap_used)]
 
-use super::{EditError, Hold, Quarantined, Record, add_quarantine};
+use super::{Amended, Amendment, EditError, Hold, Quarantined, Record, Released, amend};
 use crate::model::Digest;
 
 /// `«` stands for the digits of the new digest, `‹` for those of an older one.
@@ -22,8 +22,11 @@ fn record(text: &str) -> Record {
 }
 
 fn add(text: &str, entry: &Quarantined) -> Result<Option<String>, EditError> {
-    let edited = add_quarantine(Some(full(text).as_bytes()), entry)?;
-    Ok(edited.map(|bytes| String::from_utf8(bytes).unwrap()))
+    match amend(Some(full(text).as_bytes()), &[Amendment::Quarantine(entry.clone())])? {
+        Amended::Same => Ok(None),
+        Amended::Written(bytes) => Ok(Some(String::from_utf8(bytes).unwrap())),
+        Amended::Removed => panic!("{text:?} was removed"),
+    }
 }
 
 /// The bare digest, added to `before`, leaves exactly `after`; added again, it changes nothing.
@@ -99,7 +102,8 @@ fn a_new_file_says_all_that_is_known() {
         at: Some("2026-01-02T03:04:05Z".parse().unwrap()),
         ..bare()
     };
-    let text = String::from_utf8(add_quarantine(None, &entry).unwrap().unwrap()).unwrap();
+    let Amended::Written(text) = amend(None, &[Amendment::Quarantine(entry)]).unwrap() else { panic!() };
+    let text = String::from_utf8(text).unwrap();
     let expected = "quarantine:\n  - digest: \"sha256:«\"\n    tag: \"1.20\"\n    \
                     reason: \"pods crash: \\\"boom\\\" # [31m C:\\\\x\"\n    at: \"2026-01-02T03:04:05Z\"\n";
     assert_eq!(text, full(expected));
@@ -169,4 +173,140 @@ fn what_cannot_be_extended_without_doubt_is_refused() {
     ));
     assert!(matches!(add("hold: {}\n# a\r# b\n", &bare()), Err(EditError::Doubtful { line: 2, .. })));
     assert!(add("unknown: x\n", &bare()).is_err());
+}
+
+fn hold(reason: &str) -> Amendment {
+    Amendment::Hold(Hold { reason: Some(reason.to_owned()), by: None, until: None, image: None })
+}
+
+/// What stands there after `amendment`: none where the file goes. A second time changes nothing.
+#[track_caller]
+fn amended(before: &str, amendment: &Amendment) -> Option<String> {
+    match amend(Some(full(before).as_bytes()), std::slice::from_ref(amendment)).unwrap() {
+        Amended::Same => panic!("{before:?} says so already"),
+        Amended::Removed => None,
+        Amended::Written(bytes) => {
+            let again = amend(Some(&bytes), std::slice::from_ref(amendment)).unwrap();
+            assert_eq!(again, Amended::Same, "a second time");
+            Some(
+                String::from_utf8(bytes).unwrap().replace(&"a".repeat(64), "«").replace(&"b".repeat(64), "‹"),
+            )
+        }
+    }
+}
+
+#[test]
+fn a_hold_says_who_why_how_long_and_of_what() {
+    let whole = Hold {
+        reason: Some("release\nfreeze".to_owned()),
+        by: Some("Ann <ann@example.org>".to_owned()),
+        until: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+        image: Some("r.io/a:1".to_owned()),
+    };
+    let Amended::Written(text) = amend(None, &[Amendment::Hold(whole.clone())]).unwrap() else { panic!() };
+    assert_eq!(
+        String::from_utf8(text.clone()).unwrap(),
+        "hold:\n  reason: \"release freeze\"\n  by: \"Ann <ann@example.org>\"\n  \
+         until: \"2026-01-02T03:04:05Z\"\n  image: \"r.io/a:1\"\n"
+    );
+    assert_eq!(amend(Some(&text), &[Amendment::Hold(whole)]), Ok(Amended::Same));
+}
+
+#[test]
+fn a_hold_takes_the_place_of_the_one_before_in_its_style() {
+    for (before, after) in [
+        ("# c\n", "# c\nhold:\n  reason: \"x\"\n"),
+        ("hold:\n    reason: y # why\n    by: ann\n# end\n", "hold:\n    reason: \"x\"\n# end\n"),
+        ("hold: {by: ann} # c\nquarantine: []\n", "hold: {reason: \"x\"} # c\nquarantine: []\n"),
+        ("hold: # c\n", "hold: {reason: \"x\"} # c\n"),
+        (
+            "hold:\n  reason: |\n    long\n    text\nquarantine: []\n",
+            "hold:\n  reason: \"x\"\nquarantine: []\n",
+        ),
+        ("{quarantine: []}\n", "{quarantine: [], hold: {reason: \"x\"}}\n"),
+        ("quarantine:\n- sha256:‹\n", "quarantine:\n- sha256:‹\nhold:\n  reason: \"x\"\n"),
+    ] {
+        assert_eq!(amended(before, &hold("x")).as_deref(), Some(after), "{before:?}");
+    }
+}
+
+#[test]
+fn a_hold_that_ends_leaves_all_else_and_comments_where_they_were() {
+    for (before, after) in [
+        (
+            "# top\nhold:\n  reason: y\n# mid\nquarantine:\n- sha256:‹\n",
+            "# top\n# mid\nquarantine:\n- sha256:‹\n",
+        ),
+        ("quarantine: [sha256:‹] # q\nhold: {by: ann} # c\n", "quarantine: [sha256:‹] # q\n"),
+        ("quarantine: [sha256:‹]\r\nhold: {}\r\n", "quarantine: [sha256:‹]\r\n"),
+        ("quarantine: [sha256:‹]\nhold: {}", "quarantine: [sha256:‹]"),
+        ("{hold: {by: ann}, quarantine: [sha256:‹]}\n", "{quarantine: [sha256:‹]}\n"),
+        ("{quarantine: [sha256:‹], hold: {by: ann}}\n", "{quarantine: [sha256:‹]}\n"),
+        ("\u{feff}hold: {}\nquarantine: [sha256:‹]\n", "\u{feff}quarantine: [sha256:‹]\n"),
+        ("hold:\n  reason: |\n    long\n\nquarantine: [sha256:‹]\n", "\nquarantine: [sha256:‹]\n"),
+    ] {
+        assert_eq!(amended(before, &Amendment::Unhold).as_deref(), Some(after), "{before:?}");
+    }
+}
+
+#[test]
+fn one_digest_leaves_the_quarantine_and_the_others_stay() {
+    let lift = Amendment::Unquarantine(digest("sha256:«"));
+    for (before, after) in [
+        (
+            "quarantine:\n  # bad\n  - digest: \"sha256:«\"\n    tag: 1.0.0 # c\n  - sha256:‹ # d\n",
+            "quarantine:\n  # bad\n  - sha256:‹ # d\n",
+        ),
+        ("quarantine:\n- sha256:‹\n- sha256:« # c\nhold: {}\n", "quarantine:\n- sha256:‹\nhold: {}\n"),
+        ("quarantine: [sha256:«, sha256:‹]\n", "quarantine: [sha256:‹]\n"),
+        ("quarantine: [sha256:‹, {digest: \"sha256:«\"}, ]\n", "quarantine: [sha256:‹, ]\n"),
+        ("quarantine: [sha256:«, sha256:‹, sha256:«]\n", "quarantine: [sha256:‹]\n"),
+        ("hold: {}\nquarantine:\n- sha256:«\n", "hold: {}\n"),
+    ] {
+        assert_eq!(amended(before, &lift).as_deref(), Some(after), "{before:?}");
+    }
+    assert_eq!(amend(Some(b"hold: {}\n"), &[lift]), Ok(Amended::Same));
+}
+
+#[test]
+fn a_release_names_the_commit_that_it_goes_on_from_and_is_settled_by_an_election() {
+    let released = Released { commit: "c".repeat(40).parse().unwrap(), reason: None, by: None, at: None };
+    let text = amended("hold: {}\n", &Amendment::Release(released.clone())).unwrap();
+    assert_eq!(text, format!("hold: {{}}\nreleased:\n  commit: \"{}\"\n", "c".repeat(40)));
+    assert_eq!(Record::parse(text.as_bytes()).unwrap().released, Some(released));
+    assert_eq!(amended(&text, &Amendment::Settle).as_deref(), Some("hold: {}\n"));
+}
+
+#[test]
+fn the_file_goes_with_the_last_thing_that_it_says() {
+    for (before, amendment) in [
+        ("# why\nhold: {by: ann}\n", Amendment::Unhold),
+        ("{hold: {}}\n", Amendment::Unhold),
+        ("quarantine: [sha256:«]\nhold:\n", Amendment::Unhold),
+        ("quarantine:\n- sha256:«\n", Amendment::Unquarantine(digest("sha256:«"))),
+    ] {
+        let mut all = vec![amendment];
+        all.push(Amendment::Unquarantine(digest("sha256:«")));
+        assert_eq!(amend(Some(full(before).as_bytes()), &all), Ok(Amended::Removed), "{before:?}");
+    }
+    assert_eq!(amend(None, &[Amendment::Unhold]), Ok(Amended::Same), "no file, nothing to remove");
+    assert_eq!(amend(Some(b"# only words\n"), &[Amendment::Unhold]), Ok(Amended::Same));
+}
+
+#[test]
+fn what_cannot_be_removed_without_doubt_is_refused() {
+    for before in ["hold: &h {}\nquarantine: *h\n", "--- {hold: {}, # c\n quarantine: [sha256:‹]}\n"] {
+        assert!(amend(Some(full(before).as_bytes()), &[Amendment::Unhold]).is_err(), "{before:?}");
+    }
+    let lift = [Amendment::Unquarantine(digest("sha256:«"))];
+    assert!(amend(Some(full("quarantine:\n-\n  sha256:«\n- sha256:‹\n").as_bytes()), &lift).is_err());
+    assert!(amend(Some(full("hold: [\n").as_bytes()), &lift).is_err());
+}
+
+#[test]
+fn a_hold_whose_time_is_over_holds_nothing() {
+    let read = record("hold: {until: 2026-01-02T03:04:05Z}\n");
+    assert!(read.held("2026-01-02T03:04:04Z".parse().unwrap()).is_some());
+    assert!(read.held("2026-01-02T03:04:05Z".parse().unwrap()).is_none());
+    assert!(record("hold: {}\n").held("2100-01-01T00:00:00Z".parse().unwrap()).is_some());
 }

@@ -244,7 +244,7 @@ pub(super) fn is_flow(tree: &Tree<'_>, id: NodeId) -> Result<bool, EditError> {
 }
 
 /// The bytes of the line around the offset, without its ending.
-fn line_around(text: &str, at: usize) -> Range<usize> {
+pub(super) fn line_around(text: &str, at: usize) -> Range<usize> {
     let start = text[..at].rfind('\n').map_or(0, |feed| feed + 1);
     let end = text[at..].find('\n').map_or(text.len(), |feed| at + feed);
     let end =
@@ -253,7 +253,7 @@ fn line_around(text: &str, at: usize) -> Range<usize> {
 }
 
 /// The line with its ending, or with the ending before it where it is the file's last and has none.
-fn with_line_end(text: &str, line: Range<usize>) -> Range<usize> {
+pub(super) fn with_line_end(text: &str, line: Range<usize>) -> Range<usize> {
     let rest = &text[line.end..];
     let ending = if rest.starts_with("\r\n") { 2 } else { usize::from(rest.starts_with('\n')) };
     if ending > 0 {
@@ -263,6 +263,11 @@ fn with_line_end(text: &str, line: Range<usize>) -> Range<usize> {
     let start =
         before.strip_suffix('\n').map_or(before, |shorter| shorter.strip_suffix('\r').unwrap_or(shorter));
     start.len()..line.end
+}
+
+/// An end of content without the line endings that a block of text brings.
+pub(super) fn without_line_ends(text: &str, end: usize) -> usize {
+    text[..end].trim_end_matches(['\n', '\r']).len()
 }
 
 /// The offset behind the colon of a simple key.
@@ -277,7 +282,7 @@ pub(super) fn colon_end(tree: &Tree<'_>, key: NodeId) -> Result<usize, EditError
     }
 }
 
-fn pair_end(tree: &Tree<'_>, key: NodeId, value: NodeId) -> Result<usize, EditError> {
+pub(super) fn pair_end(tree: &Tree<'_>, key: NodeId, value: NodeId) -> Result<usize, EditError> {
     Ok(content_end(tree, value)?.max(colon_end(tree, key)?))
 }
 

@@ -12,7 +12,7 @@ use super::places::{Overlays, Place};
 use super::prepared::{self, Aim, Prepared};
 use super::{Change, Outcome, reference, write};
 use crate::config::Markers;
-use crate::edit::{self, EditError, Written};
+use crate::edit::{self, Amended, Amendment, EditError, Record, Written};
 use crate::model::{AppName, EnvironmentName, ImageName};
 
 /// The tree after a set of changes.
@@ -33,7 +33,8 @@ pub(super) fn record_path(app: &AppName, environment: &EnvironmentName) -> Strin
 /// A file that a change edits.
 struct Edited {
     path: String,
-    content: Vec<u8>,
+    /// None where the file goes.
+    content: Option<Vec<u8>>,
     executable: bool,
     /// What it says now, where it is a kustomization.
     entries: Option<Images>,
@@ -64,6 +65,10 @@ pub(super) fn apply(
             Ok(edits) if edits.is_empty() => _ = others.insert(number, Outcome::AlreadyThere),
             Ok(edits) => {
                 for Edited { path, content, executable, entries } in edits {
+                    let Some(content) = content else {
+                        files.remove(path);
+                        continue;
+                    };
                     let id = Oid::hash_object(ObjectType::Blob, &content)?;
                     if let Some(entries) = entries {
                         memory.keep(id, Arc::new(Ok(entries)));
@@ -103,7 +108,7 @@ fn edits(
             marked(files, memory, place, change, markers, &mut edits).map_err(Outcome::Impossible)?;
         }
     }
-    edits.extend(quarantine(files, change).map_err(Outcome::Impossible)?);
+    edits.extend(record(files, change).map_err(Outcome::Impossible)?);
     Ok(edits)
 }
 
@@ -141,7 +146,8 @@ fn entries(
     let content = edited.map_err(at(&aim.listed.path))?;
     let Aim { listed: Listed { path, executable, .. }, mut says, content: before, moves } = aim;
     says.extend(moves.into_iter().map(|step| (step.image.clone(), step.to.clone())));
-    Ok((content != before).then_some(Edited { path, content, executable, entries: Some(says) }))
+    let content = (content != before).then_some(content);
+    Ok(content.map(|content| Edited { path, content: Some(content), executable, entries: Some(says) }))
 }
 
 /// Brings the values of all markers of the images that move into `edits`.
@@ -166,8 +172,8 @@ fn marked(
         let path = listed.path.clone();
         let known = edits.iter_mut().find(|edited| edited.path == path);
         let before = match &known {
-            Some(edited) => edited.content.clone(),
-            None => files.read(&listed)?.content,
+            Some(Edited { content: Some(content), .. }) => content.clone(),
+            _ => files.read(&listed)?.content,
         };
         let Some(content) = edit::set_markers(&before, wanted).map_err(at(&path))? else { continue };
         if let Some(edited) = known {
@@ -176,28 +182,37 @@ fn marked(
                     "{path}: a marker and the entry that it stands in ask for different values; correct the marker"
                 ));
             }
-            edited.content = content;
+            edited.content = Some(content);
         } else {
-            edits.push(Edited { path, content, executable: listed.executable, entries: None });
+            edits.push(Edited { path, content: Some(content), executable: listed.executable, entries: None });
         }
     }
     Ok(())
 }
 
-/// The record with the digests that are never elected again.
-fn quarantine(files: &Files<'_>, change: &Change) -> Result<Option<Edited>, String> {
-    if change.quarantine.is_empty() {
+/// The record as it is amended. An election that moves something has made use of a release, which goes with it.
+fn record(files: &Files<'_>, change: &Change) -> Result<Option<Edited>, String> {
+    let path = record_path(&change.app, &change.environment);
+    let moves = !change.moves.is_empty();
+    if change.amendments.is_empty() && !(moves && files.listed(&path)?.is_some()) {
         return Ok(None);
     }
-    let path = record_path(&change.app, &change.environment);
     let before = files.file(&path)?;
     let executable = before.as_ref().is_some_and(|before| before.executable);
-    let mut content = None;
-    for entry in &change.quarantine {
-        let text = content.as_deref().or(before.as_ref().map(|before| before.content.as_slice()));
-        content = edit::add_quarantine(text, entry).map_err(at(&path))?.or(content);
+    let text = before.as_ref().map(|before| before.content.as_slice());
+    let settled =
+        moves && text.is_some_and(|text| Record::parse(text).is_ok_and(|record| record.released.is_some()));
+    let mut amendments = change.amendments.clone();
+    amendments.extend(settled.then_some(Amendment::Settle));
+    if amendments.is_empty() {
+        return Ok(None);
     }
-    Ok(content.map(|content| Edited { path, content, executable, entries: None }))
+    let content = match edit::amend(text, &amendments).map_err(at(&path))? {
+        Amended::Same => return Ok(None),
+        Amended::Removed => None,
+        Amended::Written(content) => Some(content),
+    };
+    Ok(Some(Edited { path, content, executable, entries: None }))
 }
 
 fn at(path: &str) -> impl Fn(EditError) -> String {

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::{Change, reference, version};
-use crate::model::{AppName, EnvironmentName, Source, printable};
+use crate::edit::Amendment;
+use crate::model::{AppName, Digest, EnvironmentName, Source, Tag, printable};
 
 /// What the trailers of one commit say about one app and environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Trailers {
     pub actor: String,
     /// `Promote-Reason`.
     pub reason: Option<String>,
+    /// `Promote-Record`: what a commit that moves nothing changed in the app's record, for people.
+    pub record: Option<String>,
 }
 
 /// The whole message of a commit that makes `changes`.
@@ -49,6 +52,9 @@ pub fn compose(changes: &[Change]) -> String {
         if let Some(reason) = &change.reason {
             trailer("Reason", reason);
         }
+        if change.moves.is_empty() {
+            trailer("Record", &amended(change));
+        }
     }
     message
 }
@@ -67,7 +73,14 @@ fn subject(changes: &[Change]) -> String {
         }
         (None, _) => {
             let names: BTreeSet<_> = changes.iter().map(|change| change.app.as_str()).collect();
-            format!("{}: record", names.into_iter().collect::<Vec<_>>().join(", "))
+            let environments: BTreeSet<_> =
+                changes.iter().map(|change| change.environment.as_str()).collect();
+            let words: BTreeSet<String> = changes.iter().map(amended).collect();
+            let names: Vec<_> = names.into_iter().collect();
+            let names = if names.len() > 3 { format!("{} apps", names.len()) } else { names.join(", ") };
+            let list = |all: Vec<&str>| all.join(", ");
+            let words = list(words.iter().map(String::as_str).take(3).collect());
+            format!("{names}: {} {words}", list(environments.into_iter().collect()))
         }
         (Some(_), Some(_)) => {
             let count: usize = changes.iter().map(|change| change.moves.len()).sum();
@@ -76,6 +89,26 @@ fn subject(changes: &[Change]) -> String {
             format!("{count} images: {}", environments.into_iter().collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// What a change does to the record of its app, in words for people.
+fn amended(change: &Change) -> String {
+    let named = |tag: &Option<Tag>, digest: &Digest| {
+        tag.as_ref().map_or_else(|| digest.short().to_owned(), ToString::to_string)
+    };
+    let mut words: Vec<String> = Vec::new();
+    for amendment in &change.amendments {
+        let next = match amendment {
+            Amendment::Hold(_) => "held".to_owned(),
+            Amendment::Unhold | Amendment::Release(_) | Amendment::Settle => "released".to_owned(),
+            Amendment::Quarantine(entry) => format!("{} quarantined", named(&entry.tag, &entry.digest)),
+            Amendment::Unquarantine(digest) => format!("{} out of quarantine", digest.short()),
+        };
+        if words.last() != Some(&next) {
+            words.push(next);
+        }
+    }
+    words.join(", ")
 }
 
 /// Foreign words as one line of a trailer: no control characters, at most 500 characters.
@@ -117,6 +150,7 @@ pub fn parse(message: &str) -> Vec<Trailers> {
             source: value("Source")?.parse().ok()?,
             actor: printable(value("Actor")?, 200),
             reason: value("Reason").map(|reason| printable(reason, 500)),
+            record: value("Record").map(|record| printable(record, 500)),
         })
     };
     groups.iter().filter_map(read).collect()
@@ -145,7 +179,7 @@ mod tests {
             source: Source::Registry,
             actor: None,
             reason: None,
-            quarantine: Vec::new(),
+            amendments: Vec::new(),
         }
     }
 

@@ -95,6 +95,10 @@ enum Command {
         since: jiff::Timestamp,
         reply: Reply<Vec<Entry>>,
     },
+    Export {
+        folder: PathBuf,
+        reply: Reply<()>,
+    },
     Held {
         revision: CommitId,
         commit: CommitId,
@@ -170,6 +174,11 @@ impl Mirror {
     /// Writes verdicts.
     pub async fn note(&self, lines: Vec<VerdictNote>) -> Result<(), PublishError> {
         self.ask(|reply| Command::Note { lines, reply }).await
+    }
+
+    /// Writes all files of the last known head below `folder`, which exists and is empty.
+    pub async fn export(&self, folder: PathBuf) -> Result<(), PublishError> {
+        self.ask(|reply| Command::Export { folder, reply }).await
     }
 
     /// Our commits since then, newest first.

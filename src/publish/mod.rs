@@ -22,7 +22,7 @@ mod remote;
 mod snapshot;
 mod write;
 
-use crate::edit::{Quarantined, Written};
+use crate::edit::{Amendment, Written};
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, Source};
 
 pub use history::{Barred, Event, Images, Origin};
@@ -57,8 +57,8 @@ pub struct Change {
     pub actor: Option<String>,
     /// Why, in words for people.
     pub reason: Option<String>,
-    /// Digests that are never elected again from this commit on.
-    pub quarantine: Vec<Quarantined>,
+    /// What the record of the app in the environment says from this commit on.
+    pub amendments: Vec<Amendment>,
 }
 
 /// What became of one [`Change`].
@@ -155,6 +155,15 @@ pub enum PublishError {
     /// The thread that owns the mirror has ended.
     #[error("the mirror has stopped")]
     Stopped,
+}
+
+/// The lines in which two texts differ, as a unified diff with three lines around; empty where they are the same.
+pub fn difference(old: (&str, &[u8]), new: (&str, &[u8])) -> String {
+    let path = |name: &str| std::path::PathBuf::from(name);
+    let (before, after) = (path(old.0), path(new.0));
+    let patch = git2::Patch::from_buffers(old.1, Some(&before), new.1, Some(&after), None);
+    let text = patch.and_then(|mut patch| patch.to_buf());
+    text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
 }
 
 /// How an overlay's entry reads as a reference: `NAME[:TAG][@DIGEST]`.

@@ -42,8 +42,8 @@ pub(super) struct Files<'r> {
     repository: &'r Repository,
     root: Tree<'r>,
     wide: RefCell<HashMap<String, Tree<'r>>>,
-    /// Files that stand there instead of those of the tree.
-    put: BTreeMap<String, File>,
+    /// Files that stand there instead of those of the tree; none where one is gone.
+    put: BTreeMap<String, Option<File>>,
 }
 
 impl<'r> Files<'r> {
@@ -53,11 +53,16 @@ impl<'r> Files<'r> {
 
     /// Puts a file there, which the repository need not have.
     pub(super) fn put(&mut self, path: String, file: File) {
-        self.put.insert(path, file);
+        self.put.insert(path, Some(file));
     }
 
-    /// All files that were put there, by path.
-    pub(super) fn into_put(self) -> BTreeMap<String, File> {
+    /// Takes a file of the tree away.
+    pub(super) fn remove(&mut self, path: String) {
+        self.put.insert(path, None);
+    }
+
+    /// All files that were put there or taken away, by path.
+    pub(super) fn into_put(self) -> BTreeMap<String, Option<File>> {
         self.put
     }
 
@@ -98,7 +103,7 @@ impl<'r> Files<'r> {
     /// The same, without its content.
     pub(super) fn listed(&self, path: &str) -> Result<Option<Listed>, String> {
         if let Some(put) = self.put.get(path) {
-            return Ok(Some(put.listed(path)));
+            return Ok(put.as_ref().map(|put| put.listed(path)));
         }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         let Ok(Some(folder)) = self.folder(folder) else { return Ok(None) };
@@ -117,7 +122,9 @@ impl<'r> Files<'r> {
 
     /// The content of a file.
     pub(super) fn read(&self, Listed { path, id, executable }: &Listed) -> Result<File, String> {
-        if let Some(put) = self.put.get(path).filter(|put| put.id == *id) {
+        if let Some(Some(put)) = self.put.get(path)
+            && put.id == *id
+        {
             return Ok(put.clone());
         }
         let failed = |error: git2::Error| format!("{path}: {}", error.message());
@@ -175,8 +182,10 @@ impl<'r> Files<'r> {
                     {
                         let executable = entry.filemode() == i32::from(FileMode::BlobExecutable);
                         let listed = Listed { path, id: entry.id(), executable };
-                        let put = self.put.get(&listed.path).map(|put| put.listed(&listed.path));
-                        found.push(put.unwrap_or(listed));
+                        match self.put.get(&listed.path) {
+                            Some(put) => found.extend(put.as_ref().map(|put| put.listed(&listed.path))),
+                            None => found.push(listed),
+                        }
                     }
                     _ => {}
                 }

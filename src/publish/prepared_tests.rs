@@ -34,7 +34,7 @@ fn change(number: usize) -> Change {
         source: Source::Registry,
         actor: None,
         reason: None,
-        quarantine: Vec::new(),
+        amendments: Vec::new(),
     }
 }
 

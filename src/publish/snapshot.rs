@@ -37,9 +37,17 @@ impl Desired {
         self.events.first()
     }
 
-    /// The versions that people took away.
+    /// The versions that people took away, and that nobody has released since.
     pub fn barred(&self) -> Vec<Barred> {
-        history::barred(&self.events)
+        let released = self.record.released.as_ref().map(|released| &released.commit);
+        let newer = self.events.iter().take_while(|event| Some(&event.commit) != released).count();
+        history::barred(&self.events[..newer])
+    }
+
+    /// Whether a person has released what stands there now.
+    pub fn is_released(&self) -> bool {
+        let released = self.record.released.as_ref().map(|released| &released.commit);
+        released.is_some() && released == self.origin().map(|origin| &origin.commit)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Edited files written into the repository, with the folders above them.
 //!
 //! A few become an object in a file each, as libgit2 writes them. Many become one pack, since a file for each costs more
-//! than all else of a large change, and slows down every look at the repository from then on.
+//! than all else of a large change, and slows down every look at the repository from then on. So does what takes files
+//! away: folders that hold nothing any more go with them, which libgit2 would leave there.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +15,13 @@ use super::pack::Pack;
 /// From so many files on they become a pack.
 const MANY: usize = 50;
 
-/// The tree that is `base` with `files`, by path, in place of what it has there.
+/// The tree that is `base` with `files`, by path, in place of what it has there; none is a file that goes.
 pub(super) fn write(
     repository: &Repository,
     base: &Tree<'_>,
-    files: &BTreeMap<String, File>,
+    files: &BTreeMap<String, Option<File>>,
 ) -> Result<Oid, git2::Error> {
-    if files.len() < MANY {
+    if files.len() < MANY && files.values().all(Option::is_some) {
         return write_singly(repository, base, files);
     }
     write_packed(repository, base, files)
@@ -29,11 +30,15 @@ pub(super) fn write(
 fn write_packed(
     repository: &Repository,
     base: &Tree<'_>,
-    files: &BTreeMap<String, File>,
+    files: &BTreeMap<String, Option<File>>,
 ) -> Result<Oid, git2::Error> {
     let mut packing = Packing { repository, pack: Pack::new() };
-    let files: Vec<(&str, &File)> = files.iter().map(|(path, file)| (path.as_str(), file)).collect();
+    let files: Vec<_> = files.iter().map(|(path, file)| (path.as_str(), file.as_ref())).collect();
     let tree = packing.folder(Some(base.id()), &files)?;
+    let tree = match tree {
+        Some(tree) => tree,
+        None => packing.pack.add(ObjectType::Tree, &[])?,
+    };
     packing.pack.keep_in(repository)?;
     Ok(tree)
 }
@@ -41,11 +46,13 @@ fn write_packed(
 fn write_singly(
     repository: &Repository,
     base: &Tree<'_>,
-    files: &BTreeMap<String, File>,
+    files: &BTreeMap<String, Option<File>>,
 ) -> Result<Oid, git2::Error> {
     let mut builder = TreeUpdateBuilder::new();
     for (path, file) in files {
-        builder.upsert(path.as_str(), repository.blob(&file.content)?, mode(file));
+        if let Some(file) = file {
+            builder.upsert(path.as_str(), repository.blob(&file.content)?, mode(file));
+        }
     }
     builder.create_updated(repository, base)
 }
@@ -60,8 +67,12 @@ struct Packing<'r> {
 }
 
 impl Packing<'_> {
-    /// The folder that is `old` with `files`, by their paths below it and in the order of these.
-    fn folder(&mut self, old: Option<Oid>, files: &[(&str, &File)]) -> Result<Oid, git2::Error> {
+    /// The folder that is `old` with `files`, by their paths below it and in the order of these; none if nothing is in it.
+    fn folder(
+        &mut self,
+        old: Option<Oid>,
+        files: &[(&str, Option<&File>)],
+    ) -> Result<Option<Oid>, git2::Error> {
         let mut folder = Folder::default();
         if let Some(old) = old {
             folder.read(self.repository.odb()?.read(old)?.data())?;
@@ -69,8 +80,13 @@ impl Packing<'_> {
         let mut rest = files;
         while let Some(&(path, file)) = rest.first() {
             let Some((name, _)) = path.split_once('/') else {
-                let id = self.pack.add(ObjectType::Blob, &file.content)?;
-                folder.put(path, mode(file), id)?;
+                match file {
+                    Some(file) => {
+                        let id = self.pack.add(ObjectType::Blob, &file.content)?;
+                        folder.put(path, mode(file), id)?;
+                    }
+                    None => folder.remove(path, false),
+                }
                 rest = &rest[1..];
                 continue;
             };
@@ -79,11 +95,16 @@ impl Packing<'_> {
             let end = rest.iter().position(|(path, _)| !below(path)).unwrap_or(rest.len());
             let inner: Vec<_> =
                 rest[..end].iter().map(|(path, file)| (&path[name.len() + 1..], *file)).collect();
-            let id = self.folder(folder.folder(name), &inner)?;
-            folder.put(name, FileMode::Tree, id)?;
+            match self.folder(folder.folder(name), &inner)? {
+                Some(id) => folder.put(name, FileMode::Tree, id)?,
+                None => folder.remove(name, true),
+            }
             rest = &rest[end..];
         }
-        self.pack.add(ObjectType::Tree, &folder.bytes())
+        if folder.entries.is_empty() {
+            return Ok(None);
+        }
+        self.pack.add(ObjectType::Tree, &folder.bytes()).map(Some)
     }
 }
 
@@ -110,6 +131,10 @@ impl Folder {
 
     fn folder(&self, name: &str) -> Option<Oid> {
         self.entries.get(&key(name.as_bytes(), true)).map(|(_, id)| *id)
+    }
+
+    fn remove(&mut self, name: &str, is_folder: bool) {
+        self.entries.remove(&key(name.as_bytes(), is_folder));
     }
 
     /// Fails, as libgit2 does, where a file would take the place of a folder, or a folder that of a file.

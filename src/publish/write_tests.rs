@@ -21,19 +21,19 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof!["[a-c]{1,2}", "a[-.0]b", Just("a".to_owned())]
 }
 
-fn files(most: usize) -> impl Strategy<Value = BTreeMap<String, File>> {
+fn files(most: usize) -> impl Strategy<Value = BTreeMap<String, Option<File>>> {
     let path = prop::collection::vec(name(), 1..4).prop_map(|parts| parts.join("/"));
     let one =
         (path, ".{0,40}", any::<bool>()).prop_map(|(path, text, executable)| (path, file(&text, executable)));
     prop::collection::vec(one, 0..most).prop_map(|all| {
-        let mut kept: BTreeMap<String, File> = BTreeMap::new();
+        let mut kept: BTreeMap<String, Option<File>> = BTreeMap::new();
         for (path, file) in all {
             // A file is no folder.
             let apart = |other: &String| {
                 !other.starts_with(&format!("{path}/")) && !path.starts_with(&format!("{other}/"))
             };
             if kept.keys().all(apart) {
-                kept.insert(path, file);
+                kept.insert(path, Some(file));
             }
         }
         kept
@@ -60,8 +60,8 @@ fn git_finds_nothing_wrong_with_a_pack() {
     let (folder, repository) = repository();
     let empty = repository.treebuilder(None).unwrap().write().unwrap();
     let text = |number: usize| format!("{number}\n").repeat(number * 40);
-    let files: BTreeMap<String, File> = (0..MANY * 2)
-        .map(|number| (format!("a/{}/{number}.yaml", number % 7), file(&text(number), false)))
+    let files: BTreeMap<String, Option<File>> = (0..MANY * 2)
+        .map(|number| (format!("a/{}/{number}.yaml", number % 7), Some(file(&text(number), false))))
         .collect();
     let tree = write(&repository, &repository.find_tree(empty).unwrap(), &files).unwrap();
 
@@ -78,4 +78,31 @@ fn git_finds_nothing_wrong_with_a_pack() {
     let counted = git(&["count-objects", "-v"]);
     // The empty tree and the commit are in files of their own.
     assert!(counted.contains("packs: 1\n") && counted.contains("count: 2\n"), "{counted}");
+}
+
+#[test]
+fn a_file_that_goes_takes_the_folders_with_it_that_hold_nothing_else() {
+    let (_folder, repository) = repository();
+    let empty = repository.find_tree(repository.treebuilder(None).unwrap().write().unwrap()).unwrap();
+    let there = |paths: &[&str]| -> BTreeMap<String, Option<File>> {
+        paths.iter().map(|path| ((*path).to_owned(), Some(file(path, false)))).collect()
+    };
+    let tree = |base: &git2::Tree<'_>, files: &BTreeMap<String, Option<File>>| {
+        repository.find_tree(write(&repository, base, files).unwrap()).unwrap()
+    };
+    let all = tree(&empty, &there(&[".p/aws/a", ".p/aws/b", ".p/local/a", "x"]));
+    let gone = |paths: &[&str]| paths.iter().map(|path| ((*path).to_owned(), None)).collect();
+    assert_eq!(
+        tree(&all, &gone(&[".p/aws/a"])).id(),
+        tree(&empty, &there(&[".p/aws/b", ".p/local/a", "x"])).id()
+    );
+    assert_eq!(
+        tree(&all, &gone(&[".p/aws/a", ".p/aws/b"])).id(),
+        tree(&empty, &there(&[".p/local/a", "x"])).id()
+    );
+    let rest = gone(&[".p/aws/a", ".p/aws/b", ".p/local/a", "never/there"]);
+    assert_eq!(tree(&all, &rest).id(), tree(&empty, &there(&["x"])).id());
+    let mut both: BTreeMap<_, _> = gone(&[".p/aws/a", ".p/aws/b"]);
+    both.extend(there(&[".p/aws/c"]));
+    assert_eq!(tree(&all, &both).id(), tree(&empty, &there(&[".p/aws/c", ".p/local/a", "x"])).id());
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::OnFailure;
-use crate::edit::{Quarantined, Written};
+use crate::edit::{Amendment, Quarantined, Written};
 use crate::model::{AppName, Digest, EnvironmentName, Source};
 use crate::publish::{Change, Event, Move, version};
 
@@ -57,7 +57,7 @@ pub fn of(
     let changed: BTreeMap<_, _> =
         failed.after.iter().filter(|(image, now)| failed.before.get(*image) != Some(*now)).collect();
     let mut moves = Vec::new();
-    let mut quarantine = Vec::new();
+    let mut amendments = Vec::new();
     for (image, from) in changed {
         let usable = |written: &&Written| {
             let says_something = written.new_tag.is_some() || written.digest.is_some();
@@ -66,11 +66,13 @@ pub fn of(
         let to = events.iter().filter_map(|event| event.before.get(image)).find(usable);
         let Some(to) = to else { return Err(Kept::NothingBefore) };
         moves.push(Move { image: image.clone(), from: from.clone(), to: to.clone() });
-        quarantine.extend(from.digest.clone().map(|digest| Quarantined {
-            digest,
-            tag: from.new_tag.clone(),
-            reason: Some(reason.to_owned()),
-            at: Some(now),
+        amendments.extend(from.digest.clone().map(|digest| {
+            Amendment::Quarantine(Quarantined {
+                digest,
+                tag: from.new_tag.clone(),
+                reason: Some(reason.to_owned()),
+                at: Some(now),
+            })
         }));
     }
     if moves.is_empty() {
@@ -84,7 +86,7 @@ pub fn of(
         source: Source::Rollback { commit: failed.commit.clone() },
         actor: None,
         reason: Some(format!("{} failed: {reason}", versions.join(", "))),
-        quarantine,
+        amendments,
     })
 }
 
@@ -117,6 +119,7 @@ mod tests {
                 source,
                 actor: "promoted".to_owned(),
                 reason: None,
+                record: None,
             }),
             before: images(before),
             after: images(after),
@@ -147,7 +150,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(change.moves[0].to, written("1.1"));
-        assert_eq!(change.quarantine[0].digest, written("1.2").digest.unwrap());
+        let [Amendment::Quarantine(entry)] = &change.amendments[..] else {
+            panic!("{:?}", change.amendments)
+        };
+        assert_eq!(Some(&entry.digest), written("1.2").digest.as_ref());
         assert_eq!(change.reason.unwrap(), "1.2 failed: crash loop");
         assert_eq!(change.source, Source::Rollback { commit: "c".repeat(40).parse().unwrap() });
     }

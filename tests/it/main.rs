@@ -17,6 +17,7 @@ mod killed;
 mod logs;
 mod markers;
 mod metrics_and_health;
+mod people;
 mod policies;
 mod promotion;
 mod publish;

@@ -29,7 +29,8 @@ impl World<'_> {
             };
             let Some(repository) = self.snapshot.config.repository(environment, app, image) else { continue };
             let candidate = Image { repository, tag: made.tag.clone(), digest: made.digest.clone() };
-            let overtaken = self.overtaken.get(&place).is_some_and(|taken| taken.contains(&candidate));
+            let overtaken = !desired.is_released()
+                && self.overtaken.get(&place).is_some_and(|taken| taken.contains(&candidate));
             let current = desired.images.get(image).cloned().unwrap_or_default();
             let taken: Vec<Standing<'_>> = barred
                 .iter()
@@ -54,7 +55,7 @@ impl World<'_> {
             source: Source::Build,
             actor: None,
             reason: None,
-            quarantine: Vec::new(),
+            amendments: Vec::new(),
         })
     }
 }

@@ -1,8 +1,9 @@
 //! The thread that owns the mirror: it alone reads and writes our copy of the remote.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use git2::build::CheckoutBuilder;
 use git2::{Oid, Repository};
 use sha2::Digest as _;
 use tokio::sync::{mpsc, watch};
@@ -75,6 +76,7 @@ impl Owner {
                     Command::Note { lines: more, reply } => lines.push((more, reply)),
                     Command::History { since, reply } => _ = reply.send(self.history(since)),
                     Command::Preview { changes, reply } => _ = reply.send(self.preview(&changes)),
+                    Command::Export { folder, reply } => _ = reply.send(self.export(&folder)),
                     Command::Held { revision, commit, key, images, reply } => {
                         _ = reply.send(self.held(&revision, &commit, &key, &images));
                     }
@@ -170,6 +172,21 @@ impl Owner {
     fn history(&mut self, since: jiff::Timestamp) -> Result<Vec<Entry>, PublishError> {
         let (_, head) = self.known()?;
         history::entries(&self.repository, head, since).map_err(|error| self.damaged(&error))
+    }
+
+    /// As the objects are, without the filters of a work tree.
+    fn export(&mut self, folder: &Path) -> Result<(), PublishError> {
+        let (_, head) = self.known()?;
+        let mut options = CheckoutBuilder::new();
+        options.target_dir(folder).force().disable_filters(true).update_index(false);
+        let written = self
+            .repository
+            .find_commit(head)
+            .and_then(|commit| self.repository.checkout_tree(commit.tree()?.as_object(), Some(&mut options)));
+        written.map_err(|error| PublishError::Mirror {
+            folder: folder.display().to_string(),
+            cause: error.message().to_owned(),
+        })
     }
 
     pub(super) fn known(&mut self) -> Result<(Arc<Snapshot>, Oid), PublishError> {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::site::Site;
-use super::{isolated, until};
+use super::{bed, isolated, until};
 
 /// How a program ended, and what it said.
 #[derive(Debug)]
@@ -50,6 +50,17 @@ pub(super) fn bound(program: &str, site: &Site) -> Command {
 /// `promote ARGUMENTS` for a site.
 pub(super) fn promote(site: &Site, arguments: &[&str]) -> Run {
     run(&mut command(site, arguments))
+}
+
+/// The same, by a person who has the bed's kubectl.
+pub(super) fn promote_with_kubectl(site: &Site, arguments: &[&str]) -> Run {
+    let folder = site.folder().join("bin");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let _ = std::os::unix::fs::symlink(&bed().kubectl, folder.join("kubectl"));
+    let mut path = folder.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    run(command(site, arguments).env("PATH", path))
 }
 
 fn command(site: &Site, arguments: &[&str]) -> Command {

@@ -463,6 +463,11 @@ impl Site {
         command::promote(self, arguments)
     }
 
+    /// `promote ARGUMENTS` as a person with kubectl on the PATH.
+    pub(crate) fn promote_with_kubectl(&self, arguments: &[&str]) -> Run {
+        command::promote_with_kubectl(self, arguments)
+    }
+
     /// `promote ARGUMENTS` as a person who does not wait for its end.
     pub(crate) fn start_promote(&self, arguments: &[&str]) -> Promote {
         Promote::start(self, arguments)
