@@ -1,5 +1,6 @@
 //! Changes that a person asks for, brought to the remote as one commit, or none of them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -7,7 +8,7 @@ use serde_json::json;
 use super::Failure;
 use super::output::Printer;
 use crate::daemon::Context;
-use crate::model::{CommitId, Exit};
+use crate::model::{CommitId, EnvironmentName, Exit};
 use crate::publish::{Change, Outcome, Snapshot};
 
 /// What the remote has made of the changes.
@@ -27,6 +28,8 @@ pub(super) async fn land(
     changes: Vec<Change>,
 ) -> Result<Landed, Failure> {
     printer.step("commit", &format!("committing to {}", context.mirror.location()), &json!({}));
+    let environments: BTreeSet<EnvironmentName> =
+        changes.iter().map(|change| change.environment.clone()).collect();
     let published = context.mirror.publish(changes, true).await?;
     possible(&published.outcomes)?;
     let mut landed = Landed { commit: None, changed: Vec::new(), snapshot: published.snapshot };
@@ -44,8 +47,10 @@ pub(super) async fn land(
     }
     if let Some(commit) = &landed.commit {
         let took = published.took.as_secs_f64();
+        let list: Vec<&str> = environments.iter().map(EnvironmentName::as_str).collect();
+        let list = list.join(", ");
         let text = format!("committed {} to {} in {took:.2} s", commit.short(), landed.snapshot.branch);
-        printer.keep("committed", &text, &json!({"commit": commit, "seconds": took}));
+        printer.keep("committed", &text, &json!({"commit": commit, "environment": list, "seconds": took}));
     }
     Ok(landed)
 }

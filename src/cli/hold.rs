@@ -131,23 +131,23 @@ impl Deed<'_> {
             amendments: said.amendments.clone(),
         };
         let changes: Vec<Change> = said.iter().map(change).collect();
-        let (mut commit, mut patch, mut changed) = (None, None, Vec::new());
+        let (mut commit, mut patch, mut made) = (None, None, Vec::new());
         if dry_run {
             let (text, would) = commit::preview(context, changes).await?;
             printer.human(text.trim_end());
-            (patch, changed) = (Some(text), would);
+            (patch, made) = (Some(text), would);
         } else if !changes.is_empty() {
             let landed = commit::land(context, printer, changes).await?;
-            (commit, changed) = (landed.commit, landed.changed);
+            (commit, made) = (landed.commit, landed.changed);
         }
         let mut apps: Vec<Value> = Vec::new();
-        let done = said.iter().zip(changed.iter().copied().chain(std::iter::repeat(false)));
+        let done = said.iter().zip(made.iter().copied().chain(std::iter::repeat(false)));
         for (said, changed) in done.chain(idle.iter().map(|said| (said, false))) {
             let words = if changed { said.words.as_str() } else { self.already };
             printer.human(&format!("{} is {words}", said.app));
             apps.push(json!({"app": said.app, "changed": changed, "words": words}));
         }
-        let exit = if dry_run && changed.contains(&true) { Exit::Changes } else { Exit::Done };
+        let exit = if dry_run && made.contains(&true) { Exit::Changes } else { Exit::Done };
         printer.machine(
             self.kind,
             &json!({

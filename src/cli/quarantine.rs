@@ -11,7 +11,7 @@ use super::{Failure, commit, open};
 use crate::daemon::Context;
 use crate::daemon::promotion::At;
 use crate::edit::{Amendment, Quarantined};
-use crate::model::{AppName, Digest, EnvironmentName, Exit, Repository, Source, Tag};
+use crate::model::{AppName, Digest, EnvironmentName, Exit, ImageName, Repository, Source, Tag};
 use crate::publish::{Change, Desired, Snapshot};
 
 pub(super) async fn add(
@@ -38,7 +38,7 @@ pub(super) async fn add(
     let places = places(&snapshot, &asked.app).map(|(environment, _)| (environment, amendments.clone()));
     let exit = done(&context, printer, asked, "Quarantine", places.collect(), digests.keys()).await?;
     for (environment, desired) in places_of(&snapshot, &asked.app, &digests) {
-        let images: Vec<&str> = desired.images.keys().map(|image| image.as_str()).collect();
+        let images: Vec<&str> = desired.images.keys().map(ImageName::as_str).collect();
         printer.human(&format!(
             "note: it stands in {environment} ({}), where it stays until something else is put there: \
              promote rollback --environment {environment} --app {}",
@@ -171,16 +171,16 @@ async fn done(
         amendments: amendments.clone(),
     };
     let changes: Vec<Change> = places.iter().map(change).collect();
-    let (mut commit, mut patch, mut changed) = (None, None, Vec::new());
+    let (mut commit, mut patch, mut made) = (None, None, Vec::new());
     if asked.dry_run {
         let (text, would) = commit::preview(context, changes).await?;
         printer.human(text.trim_end());
-        (patch, changed) = (Some(text), would);
+        (patch, made) = (Some(text), would);
     } else if !changes.is_empty() {
         let landed = commit::land(context, printer, changes).await?;
-        (commit, changed) = (landed.commit, landed.changed);
+        (commit, made) = (landed.commit, landed.changed);
     }
-    let named = places.iter().zip(&changed).filter(|(_, changed)| **changed);
+    let named = places.iter().zip(&made).filter(|(_, made)| **made);
     let named: Vec<&EnvironmentName> = named.map(|((environment, _), _)| *environment).collect();
     let list = named.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
     let short: Vec<&str> = digests.iter().map(|digest| digest.short()).collect();

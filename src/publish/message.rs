@@ -27,6 +27,16 @@ pub struct Trailers {
     pub record: Option<String>,
 }
 
+impl Trailers {
+    /// Whether a version that failed was taken back without a person.
+    pub fn is_automatic_rollback(&self) -> bool {
+        matches!(self.source, Source::Rollback { .. }) && self.actor == DAEMON
+    }
+}
+
+/// The actor of what no person asked for.
+const DAEMON: &str = "promoted";
+
 /// The whole message of a commit that makes `changes`.
 pub fn compose(changes: &[Change]) -> String {
     let mut message = subject(changes);
@@ -48,7 +58,7 @@ pub fn compose(changes: &[Change]) -> String {
             }
         }
         trailer("Source", &change.source.to_string());
-        trailer("Actor", change.actor.as_deref().unwrap_or("promoted"));
+        trailer("Actor", change.actor.as_deref().unwrap_or(DAEMON));
         if let Some(reason) = &change.reason {
             trailer("Reason", reason);
         }

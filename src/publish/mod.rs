@@ -161,8 +161,8 @@ pub enum PublishError {
 pub fn difference(old: (&str, &[u8]), new: (&str, &[u8])) -> String {
     let path = |name: &str| std::path::PathBuf::from(name);
     let (before, after) = (path(old.0), path(new.0));
-    let patch = git2::Patch::from_buffers(old.1, Some(&before), new.1, Some(&after), None);
-    let text = patch.and_then(|mut patch| patch.to_buf());
+    let differing = git2::Patch::from_buffers(old.1, Some(&before), new.1, Some(&after), None);
+    let text = differing.and_then(|mut differing| differing.to_buf());
     text.map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default()
 }
 

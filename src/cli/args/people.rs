@@ -111,14 +111,13 @@ fn reason(text: &str) -> Result<String, String> {
 
 fn until(text: &str) -> Result<Timestamp, String> {
     let now = Timestamp::now();
-    let until = match text.parse::<Timestamp>() {
-        Ok(instant) => instant,
-        Err(_) => {
-            let ahead = duration(text)
-                .map_err(|_| "expected a duration such as 2h, or an instant such as 2026-01-31T00:00:00Z")?;
-            let ahead = jiff::SignedDuration::try_from(ahead).map_err(|error| error.to_string())?;
-            now.checked_add(ahead).map_err(|error| error.to_string())?
-        }
+    let until = if let Ok(instant) = text.parse::<Timestamp>() {
+        instant
+    } else {
+        let ahead = duration(text)
+            .map_err(|_| "expected a duration such as 2h, or an instant such as 2026-01-31T00:00:00Z")?;
+        let ahead = jiff::SignedDuration::try_from(ahead).map_err(|error| error.to_string())?;
+        now.checked_add(ahead).map_err(|error| error.to_string())?
     };
     if until <= now {
         return Err("it is in the past, so that nothing would be held".to_owned());

@@ -11,7 +11,7 @@ use crate::boundary;
 use crate::daemon::Context;
 use crate::daemon::events::{Decided, Event as _, Progressed};
 use crate::daemon::follow::{self, Subject};
-use crate::model::{CommitId, Exit, Source, Verdict, VerdictNote};
+use crate::model::{CommitId, Exit, Verdict, VerdictNote};
 use crate::rollout::{Decision, Phase, rollback};
 
 impl Supervisor {
@@ -143,10 +143,11 @@ impl Supervisor {
         if !already_unknown {
             self.write(lines);
         }
-        let back = self.snapshot.desired.get(&place).and_then(|desired| desired.origin()).is_some_and(|origin| {
-            origin.commit == subject.commit
-                && matches!(&origin.trailers, Some(trailers) if matches!(trailers.source, Source::Rollback { .. }))
-        });
+        let back =
+            self.snapshot.desired.get(&place).and_then(|desired| desired.origin()).is_some_and(|origin| {
+                origin.commit == subject.commit
+                    && matches!(&origin.trailers, Some(trailers) if trailers.is_automatic_rollback())
+            });
         match decision.verdict {
             Verdict::Verified => self.end(if back { Exit::RolledBack } else { Exit::Done }),
             // What failed was taken back, and whether that helped is not known.
