@@ -1,12 +1,12 @@
-# What is built is kept outside the clone, below $XDG_CACHE_HOME/promote (~/.cache/promote): `bed` holds the test bed's parts,
-# `tools` Helm and what else the platform's tests run,
+# What is built is kept outside the clone, below $XDG_CACHE_HOME/promote (~/.cache/promote): `bed` and `bed-mesh` hold the
+# test bed's parts, `tools` Helm and what else the platform's tests run,
 # `target-KEY` what cargo builds, where KEY covers Cargo.lock and the compiler, so that clones share their dependencies.
 # CARGO_TARGET_DIR names another folder for cargo, PROMOTE_CACHE another one for parts and tools.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo announce test generated bed platform image test-app compare-policies lint bench clean tools needs
+.PHONY: help demo announce test generated bed parts platform image test-app compare-policies lint bench clean tools needs
 # `announce` speaks before anything is built.
 .NOTPARALLEL:
 
@@ -22,7 +22,7 @@ took = echo "$(1): done in $$((SECONDS / 60)) min $$((SECONDS % 60)) s"
 help: ## Prints this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  make %-16s %s\n' "$$name" "$$what"; done
 
-demo: announce bed ## Shows a good release, a bad one and a promotion on real parts; KEEP=1 leaves it running until Ctrl-C
+demo: announce parts ## Shows a good release, a bad one and a promotion on real parts; KEEP=1 leaves it running until Ctrl-C
 	@cargo build --locked --bins --example bed --example demo
 	@exec "$$CARGO_TARGET_DIR/debug/examples/demo"
 
@@ -49,7 +49,10 @@ test: needs bed platform ## Runs every test on the same real parts, and says how
 generated: ## Edits 30,000 generated files and checks each byte, with optimised code (CASES=300000 for more)
 	EDIT_CASES=$(or $(CASES),30000) cargo test --locked --profile ci --lib in_generated_files
 
-bed: tools ## Builds the parts of the test bed (the first time: 15 to 30 minutes on two cores)
+bed: parts ## Builds the parts of the test bed (the first time: 25 to 40 minutes on two cores)
+	@tests/testbed/mesh/build.sh >/dev/null
+
+parts: tools
 	@tests/testbed/build.sh >/dev/null
 
 platform: needs tools ## Builds the tools that check clusters, chart and image (the first time: some 15 minutes)
@@ -78,7 +81,7 @@ bench: bed ## Measures against floors and peers, with optimised builds (the firs
 	cargo bench --locked --profile ci --bench '*'; $(call took,bench)
 
 clean: ## Removes what was built, for all clones: cargo's folders, and the parts of the test bed
-	rm -rf "$(cache)"/target-* "$${PROMOTE_CACHE:-$(cache)}"/{bed,tools}
+	rm -rf "$(cache)"/target-* "$${PROMOTE_CACHE:-$(cache)}"/{bed,bed-mesh,tools}
 
 needs:
 	@tests/platform/needs.sh

@@ -16,6 +16,7 @@ mod exit_codes;
 mod killed;
 mod logs;
 mod markers;
+mod mesh;
 mod metrics_and_health;
 mod people;
 mod policies;

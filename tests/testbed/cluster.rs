@@ -12,8 +12,8 @@ use crate::{apiserver, controllers, etcd, flux, http, kwok};
 
 const NODES: usize = 4;
 
-/// Starts the cluster and Flux in it.
-pub(crate) async fn start(bed: &Bed) -> Result<Places> {
+/// Starts the cluster and Flux in it. Returns the port of its API in plain HTTP, too.
+pub(crate) async fn start(bed: &Bed) -> Result<(Places, u16)> {
     let authority = Authority::create(bed)?;
     let port = bed.port()?;
     let kubeconfig = bed.path("kubeconfig");
@@ -22,7 +22,9 @@ pub(crate) async fn start(bed: &Bed) -> Result<Places> {
     let etcd = etcd::start(bed).await?;
     let api = apiserver::start(bed, port, etcd, &kubeconfig).await?;
     let ((), places) = tokio::try_join!(controllers::start(bed, &authority, port), async {
-        tokio::try_join!(namespace(api, "flux-system"), definitions(bed, api))?;
+        let crds = bed.crds();
+        tokio::try_join!(namespace(api, "flux-system"), definitions(api, &crds))?;
+        bed.progress("the CRDs are served");
         let ((), (), places) =
             tokio::try_join!(objects(api), kwok::start(bed, &kubeconfig), flux::start(bed, &kubeconfig))?;
         Ok(places)
@@ -34,29 +36,52 @@ pub(crate) async fn start(bed: &Bed) -> Result<Places> {
     places.insert("context".into(), json!("bed"));
     places.insert("kubectl".into(), json!(bed.program("kubectl")));
     places.insert("api".into(), json!(format!("http://127.0.0.1:{api}")));
-    Ok(places)
+    Ok((places, api))
 }
 
-async fn post(api: u16, path: &str, content_type: &str, object: &[u8]) -> Result<Value> {
-    let answer = http::send(api, "POST", path, content_type, object).await?;
+/// Creates an object.
+pub(crate) async fn post(api: u16, path: &str, content_type: &str, object: &[u8]) -> Result<Value> {
+    created(path, &http::send(api, "POST", path, content_type, object).await?)
+}
+
+fn created(path: &str, answer: &http::Answer) -> Result<Value> {
     if answer.status != 201 {
         bail!("POST {path} was answered {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
     }
     Ok(serde_json::from_slice(&answer.body)?)
 }
 
-async fn namespace(api: u16, name: &str) -> Result<()> {
+/// Creates an object in a namespace that is new, whose service account may not be there yet.
+pub(crate) async fn post_when_possible(api: u16, path: &str, object: &Value) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        match post(api, path, "application/json", object.to_string().as_bytes()).await {
+            Err(error) if began.elapsed() > Duration::from_secs(30) => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// Creates a namespace.
+pub(crate) async fn namespace(api: u16, name: &str) -> Result<()> {
     let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     post(api, "/api/v1/namespaces", "application/json", object.to_string().as_bytes()).await?;
     Ok(())
 }
 
-/// Creates every CRD, and waits until each is served.
-async fn definitions(bed: &Bed, api: u16) -> Result<()> {
+/// Creates every CRD of a folder, and waits until each is served. One that is there already stays.
+pub(crate) async fn definitions(api: u16, folder: &Path) -> Result<()> {
     let mut served = Vec::new();
-    for file in files(&bed.crds())? {
+    let all = documents(folder)?;
+    // The Gateway API's file ends with a policy that guards its own upgrades.
+    for document in all.iter().filter(|text| text.contains("\nkind: CustomResourceDefinition\n")) {
         let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-        let created = post(api, path, "application/yaml", &file).await?;
+        let answer = http::send(api, "POST", path, "application/yaml", document.as_bytes()).await?;
+        if answer.status == 409 {
+            continue;
+        }
+        let created = created(path, &answer)?;
         let spec = &created["spec"];
         let text = |value: &Value| value.as_str().map(str::to_owned).context("a CRD without names");
         let version =
@@ -78,16 +103,13 @@ async fn definitions(bed: &Bed, api: u16) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    bed.progress("the CRDs are served");
     Ok(())
 }
 
 /// Creates the Stages and the nodes that they make ready.
 async fn objects(api: u16) -> Result<()> {
-    for file in files(&Path::new(SOURCE).join("stages"))? {
-        for document in String::from_utf8(file)?.split("\n---\n") {
-            post(api, "/apis/kwok.x-k8s.io/v1alpha1/stages", "application/yaml", document.as_bytes()).await?;
-        }
+    for document in documents(&Path::new(SOURCE).join("stages"))? {
+        post(api, "/apis/kwok.x-k8s.io/v1alpha1/stages", "application/yaml", document.as_bytes()).await?;
     }
     for number in 0..NODES {
         let name = format!("node-{number}");
@@ -102,15 +124,21 @@ async fn objects(api: u16) -> Result<()> {
     Ok(())
 }
 
-/// The contents of a folder's YAML files, by name.
-fn files(folder: &Path) -> Result<Vec<Vec<u8>>> {
+/// The documents of a folder's YAML files, by name.
+fn documents(folder: &Path) -> Result<Vec<String>> {
     let mut paths = std::fs::read_dir(folder)
         .with_context(|| format!("can't read {}", folder.display()))?
         .map(|entry| Ok(entry?.path()))
         .collect::<Result<Vec<_>>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     paths.sort();
-    paths.into_iter().map(|path| Ok(std::fs::read(path)?)).collect()
+    let mut documents = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(path)?;
+        let parts = text.split("\n---\n").filter(|part| part.contains("\nkind:"));
+        documents.extend(parts.map(str::to_owned));
+    }
+    Ok(documents)
 }
 
 /// Waits until pods can be scheduled.

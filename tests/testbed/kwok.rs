@@ -9,14 +9,14 @@ use crate::process;
 
 /// Starts KWOK. Its CRD must exist.
 pub(crate) async fn start(bed: &Bed, kubeconfig: &Path) -> Result<()> {
-    let port = bed.port()?;
+    let (port, pods) = (bed.port()?, bed.pod_range());
     let arguments = [
         format!("--kubeconfig={}", kubeconfig.display()),
         "--manage-all-nodes=true".to_owned(),
         // Stages come from the cluster, so that a running test can add and remove them.
         "--enable-crds=Stage".to_owned(),
-        "--cidr=10.244.0.1/16".to_owned(),
-        "--node-ip=10.244.0.1".to_owned(),
+        format!("--cidr={pods}.0.1/16"),
+        format!("--node-ip={pods}.0.1"),
         format!("--server-address=127.0.0.1:{port}"),
         "--node-lease-duration-seconds=10".to_owned(),
     ];

@@ -81,6 +81,14 @@ impl Bed {
         self.ports.next()
     }
 
+    /// The range of the pods' addresses, which no other bed has: `240.N`, to be followed by two more numbers.
+    ///
+    /// The addresses from 240.0.0.0 on are reserved and used by no network, so that this machine can make them its own;
+    /// Kubernetes takes no loopback addresses for pods.
+    pub(crate) fn pod_range(&self) -> String {
+        format!("240.{}", self.ports.block())
+    }
+
     /// Tells, where it was asked for, how far the start is.
     pub(crate) fn progress(&self, what: &str) {
         if self.verbose {
@@ -149,15 +157,20 @@ impl Bed {
 
 /// The folder that `make bed` filled.
 fn built() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os("PROMOTE_BED_PARTS") {
-        return Ok(folder.into());
+    match std::env::var_os("PROMOTE_BED_PARTS") {
+        Some(folder) => Ok(folder.into()),
+        None => found("build.sh"),
     }
+}
+
+/// The folder that this build program has filled; an error is what it says where it has not.
+pub(crate) fn found(program: &str) -> Result<PathBuf> {
     let found = std::process::Command::new("bash")
-        .arg(format!("{SOURCE}/build.sh"))
+        .arg(format!("{SOURCE}/{program}"))
         .arg("--find")
         .stdin(Stdio::null())
         .output()
-        .context("can't run build.sh with bash")?;
+        .with_context(|| format!("can't run {program} with bash"))?;
     if !found.status.success() {
         bail!("{}", String::from_utf8_lossy(&found.stderr).trim());
     }

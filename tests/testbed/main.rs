@@ -2,19 +2,26 @@
 //!
 //! `bed [--dir D] [--verbose]` starts every part on free ports, prints one line of JSON when all are ready, and stops
 //! all of them when its standard input ends or on SIGTERM or SIGINT. By hand: `sleep infinity | bed --dir /tmp/bed`.
+//! The mesh starts after that, since most tests need none: `mesh.json` in the bed's folder tells where it is, or why not.
 
+mod actor;
 mod apiserver;
 mod cluster;
 mod controllers;
 mod etcd;
 mod flux;
+mod gateway;
 mod git;
 mod http;
+mod istiod;
 mod kwok;
 mod layout;
+mod mesh;
+mod network;
 mod pki;
 mod ports;
 mod process;
+mod prometheus;
 mod registries;
 mod ssh;
 
@@ -64,10 +71,14 @@ async fn standard_input_ended() {
     let _ = ended.await;
 }
 
-// One thread: the kernel ends the parts when the *thread* that started them ends, so there must be only this one.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    match begin().await {
+fn main() -> ExitCode {
+    // The actor is a part like others, and this program's other half.
+    let outcome = if std::env::args_os().nth(1).is_some_and(|word| word == "actor") {
+        actor::main()
+    } else {
+        bed_main()
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "bed: {error:#}");
@@ -76,7 +87,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn begin() -> Result<()> {
+// One thread: the kernel ends the parts when the *thread* that started them ends, so there must be only this one.
+#[tokio::main(flavor = "current_thread")]
+async fn bed_main() -> Result<()> {
     let Some(arguments) = arguments()? else {
         std::io::stdout().write_all(USAGE.as_bytes())?;
         return Ok(());
@@ -101,7 +114,7 @@ async fn begin() -> Result<()> {
 
 /// Starts everything, tells where it is, and then watches the parts for ever.
 async fn run(bed: &Bed) -> Result<()> {
-    let (registries, git, ssh, cluster) =
+    let (registries, git, ssh, (cluster, api)) =
         tokio::try_join!(registries::start(bed), git::start(bed), ssh::start(bed), cluster::start(bed))?;
     let mut places = serde_json::Map::new();
     for part in [bed.places(), registries, git, ssh, cluster] {
@@ -111,5 +124,5 @@ async fn run(bed: &Bed) -> Result<()> {
     std::fs::write(bed.path("bed.json"), &line)?;
     writeln!(std::io::stdout(), "{line}").context("nobody reads the standard output")?;
     bed.progress("ready");
-    bed.watch().await
+    tokio::try_join!(bed.watch(), mesh::begin(bed, api)).map(|((), ())| ())
 }

@@ -31,6 +31,11 @@ impl Ports {
         bail!("no block of {BLOCK} ports is free from {FIRST} on")
     }
 
+    /// The block's number, which no other bed has: 0 to 239.
+    pub(crate) fn block(&self) -> u16 {
+        (self.base - FIRST) / BLOCK
+    }
+
     /// The next port of the block that can be bound.
     pub(crate) fn next(&self) -> Result<u16> {
         (self.used.get() + 1..BLOCK)

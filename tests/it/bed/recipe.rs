@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::json;
 
 use super::site::Site;
-use super::{bed, cluster, git};
+use super::{bed, cluster, git, mesh};
 
 /// A description of a [`Site`].
 pub(crate) struct Recipe {
@@ -19,6 +19,8 @@ pub(crate) struct Recipe {
     flux_timeout: String,
     kind: String,
     forgiving: Vec<String>,
+    mesh: bool,
+    route: Option<String>,
 }
 
 /// Describes a site for a test; `name` shows up in logs, namespaces and registry paths.
@@ -33,6 +35,8 @@ pub(crate) fn site(name: &str) -> Recipe {
         flux_timeout: "60s".into(),
         kind: "Deployment".into(),
         forgiving: Vec::new(),
+        mesh: false,
+        route: None,
     }
 }
 
@@ -87,6 +91,23 @@ impl Recipe {
     pub(crate) fn forgiving(mut self, environments: &[&str]) -> Self {
         self.forgiving = owned(environments);
         self
+    }
+
+    /// In the mesh: each namespace asks for sidecars, and each app has a Service on port 80. Waits until the bed has a mesh.
+    pub(crate) fn mesh(mut self) -> Self {
+        mesh();
+        self.mesh = true;
+        self
+    }
+
+    /// In the mesh, and reached through its gateway by [`Site::host`].
+    pub(crate) fn routed(self) -> Self {
+        self.routed_by(ROUTE)
+    }
+
+    /// In the mesh, with routes of the test's own: `APP`, `HOST` and `PORT` (the gateway's) are filled in.
+    pub(crate) fn routed_by(self, yaml: &str) -> Self {
+        Self { route: Some(yaml.to_owned()), ..self.mesh() }
     }
 
     /// Makes the site: pushes the first images, commits, and waits until Flux has applied that commit everywhere.
@@ -165,21 +186,34 @@ impl Recipe {
 
     fn app_files(&self, site: &Site, app: &str) -> Vec<(String, String)> {
         let base = format!("deploy/apps/{app}/base");
+        let service = if self.mesh { "- service.yaml\n" } else { "" };
         let mut files = vec![
-            (format!("{base}/kustomization.yaml"), resources("- deployment.yaml\n")),
+            (format!("{base}/kustomization.yaml"), resources(&format!("- deployment.yaml\n{service}"))),
             (format!("{base}/deployment.yaml"), self.workload(app)),
         ];
+        if self.mesh {
+            files.push((format!("{base}/service.yaml"), SERVICE.replace("APP", app)));
+        }
         for environment in &self.environments {
             let digest = site.push_image(environment, app, &self.initial);
+            let overlay = format!("deploy/apps/{app}/overlays/{environment}");
+            if let Some(route) = &self.route {
+                let route = route
+                    .replace("APP", app)
+                    .replace("HOST", &site.host(environment, app))
+                    .replace("PORT", &mesh().gateway_port().to_string());
+                files.push((format!("{overlay}/route.yaml"), route));
+            }
             files.push((
-                format!("deploy/apps/{app}/overlays/{environment}/kustomization.yaml"),
+                format!("{overlay}/kustomization.yaml"),
                 resources(&format!(
                     "- ../../base
-images:
+{}images:
 - name: {app}
   newName: {}/{app}
   newTag: \"{}\"
   digest: {digest}\n{}",
+                    if self.route.is_some() { "- route.yaml\n" } else { "" },
                     site.registry(environment),
                     self.initial,
                     if self.forgiving.contains(environment) { FORGIVING } else { "" }
@@ -214,7 +248,14 @@ images:
         let namespace = site.namespace(environment);
         cluster::create(
             "/api/v1/namespaces",
-            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+            &json!({
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {
+                    "name": namespace,
+                    "labels": if self.mesh { json!({"istio-injection": "enabled"}) } else { json!({}) },
+                },
+            }),
         );
         cluster::create(
             &format!("{}/namespaces/{namespace}/gitrepositories", cluster::SOURCE),
@@ -269,6 +310,41 @@ spec:
         image: APP
         ports:
         - {name: http, containerPort: 8080}
+";
+
+const SERVICE: &str = "apiVersion: v1
+kind: Service
+metadata:
+  name: APP
+  labels: {app: APP}
+spec:
+  selector: {app: APP}
+  ports:
+  - {name: http, port: 80, targetPort: http}
+";
+
+/// A way from the gateway to an app; the gateway listens on loopback.
+pub(crate) const ROUTE: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata:
+  name: APP
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: PORT, name: http, protocol: HTTP}
+    bind: 127.0.0.1
+    hosts: [HOST]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: APP
+spec:
+  hosts: [HOST]
+  gateways: [APP]
+  http:
+  - route:
+    - destination: {host: APP}
 ";
 
 /// The bed's pods do what an annotation says before they look at the tag; no fault is called `good`.
