@@ -34,24 +34,28 @@ struct Release {
 }
 
 impl Release {
-    /// With the right to look at the namespaces that are named.
+    /// For the environment local, with the right to look at its namespace alone.
     fn install(site: &Site) -> Self {
-        Self::install_with(site, &format!("rbac.appNamespaces={{{}}}", site.namespace("local")))
+        Self::install_for(site, &["local"], None)
     }
 
-    fn install_with(site: &Site, value: &str) -> Self {
+    /// For those environments, with the right to look at their namespaces, or at all.
+    fn install_for(site: &Site, environments: &[&str], all: Option<&str>) -> Self {
         let namespace = format!("{}-system", site.name());
         site.kubectl(&["create", "namespace", &namespace]);
         site.kubectl(&["label", "namespace", &namespace, "pod-security.kubernetes.io/enforce=restricted"]);
         let credentials = format!("--from-file={}", bed().git_credentials.display());
         site.kubectl(&["create", "secret", "generic", "git", "-n", &namespace, &credentials]);
+        let namespaces: Vec<String> = environments.iter().map(|name| site.namespace(name)).collect();
+        let namespaces = namespaces.join(",");
+        let named = format!("rbac.appNamespaces={{{namespaces}}}");
         let values = [
             &format!("repo={}", site.repo_with_password()),
-            "environments={local}",
-            &format!("rbac.fluxNamespaces={{{}}}", site.namespace("local")),
+            &format!("environments={{{}}}", environments.join(",")),
+            &format!("rbac.fluxNamespaces={{{namespaces}}}"),
             "replicas=2",
             "gitCredentials.secretName=git",
-            value,
+            all.unwrap_or(&named),
         ];
         let rendered = render(&namespace, &values);
         site.apply(&rendered, &[]);
@@ -74,6 +78,14 @@ impl Release {
 
     fn of(&self, kind: &str) -> Vec<&Value> {
         self.objects.iter().filter(|object| object["kind"] == kind).collect()
+    }
+
+    /// The names of the roles that are for no single namespace, in order.
+    fn cluster_roles(&self) -> Vec<String> {
+        let roles = self.of("ClusterRole").into_iter().map(|role| role["metadata"]["name"].as_str().unwrap());
+        let mut roles: Vec<String> = roles.map(str::to_owned).collect();
+        roles.sort();
+        roles
     }
 
     /// What the chart's Roles grant.
@@ -142,7 +154,20 @@ fn site(name: &str, cluster: &str) -> Site {
     site
 }
 
-/// Good and bad versions, for each kind of workload, with two replicas of the daemon.
+/// The environments of the whole job: what is verified in the first goes to the second by itself.
+const BOTH: [&str; 2] = ["local", "aws"];
+
+/// A site for the whole job, as [`site`].
+fn promoting_site(name: &str, cluster: &str) -> Site {
+    let site = bed::site(name).environments(&BOTH).create();
+    site.write_config(|text| {
+        text.replace("    cluster: {kubeconfig: kubeconfig}\n", cluster)
+            .replace("    after: [local]\n", "    after: [local]\n    update: auto\n")
+    });
+    site
+}
+
+/// Good and bad versions, a promotion, each kind of workload, with two replicas of the daemon.
 fn the_whole_job(site: &Site, release: &Release) {
     let first = release.start(site, "one");
     first.wait_log("this replica leads");
@@ -151,7 +176,9 @@ fn the_whole_job(site: &Site, release: &Release) {
     site.wait_verdict("test-app", "local", "1.0.0");
 
     site.push_image("local", "test-app", "1.1.0");
-    assert_eq!(site.wait_verdict("test-app", "local", "1.1.0")["verdict"], "verified");
+    for environment in BOTH {
+        assert_eq!(site.wait_verdict("test-app", environment, "1.1.0")["verdict"], "verified");
+    }
     site.push_image("local", "test-app", "1.2.0-bad-pull");
     assert_eq!(site.wait_verdict("test-app", "local", "1.2.0-bad-pull")["verdict"], "failed");
     site.wait_commit(|commit| commit.subject == "test-app: local 1.2.0-bad-pull → 1.1.0", "takes it back");
@@ -178,8 +205,11 @@ fn the_whole_job(site: &Site, release: &Release) {
         ],
     );
     site.push_image("local", "test-app", "1.3.0");
-    let verdict = site.wait_verdict("test-app", "local", "1.3.0");
-    assert_eq!(verdict["verdict"], "verified", "{verdict}");
+    for environment in BOTH {
+        let verdict = site.wait_verdict("test-app", environment, "1.3.0");
+        assert_eq!(verdict["verdict"], "verified", "{verdict}");
+    }
+    site.wait_commit(|commit| commit.subject == "test-app: aws 1.1.0 → 1.3.0", "promotes 1.3.0");
     second.stop();
     first.stop();
 }
@@ -208,18 +238,20 @@ fn all_rights_are_needed_and_none_is_missing(release: &Release) {
 
 #[test]
 fn the_whole_job_is_done_with_exactly_the_rights_of_the_chart() {
-    let site = site("chart", "");
-    let release = Release::install(&site);
-    assert!(release.of("ClusterRole").is_empty(), "nothing is granted beyond the namespaces that are named");
+    let site = promoting_site("chart", "");
+    let release = Release::install_for(&site, &BOTH, None);
+    // Nodes belong to no namespace; nothing else is granted beyond those that are named.
+    assert_eq!(release.cluster_roles(), [format!("{}-promoted-nodes", release.namespace)]);
     the_whole_job(&site, &release);
     all_rights_are_needed_and_none_is_missing(&release);
 }
 
 #[test]
 fn the_whole_job_is_done_with_exactly_the_rights_for_all_namespaces() {
-    let site = site("chart-all", "    cluster: inCluster\n");
-    let release = Release::install_with(&site, "rbac.allNamespaces=true");
-    assert_eq!(release.of("ClusterRole").len(), 1);
+    let site = promoting_site("chart-all", "    cluster: inCluster\n");
+    let release = Release::install_for(&site, &BOTH, Some("rbac.allNamespaces=true"));
+    let expected = ["apps", "nodes"].map(|role| format!("{}-promoted-{role}", release.namespace));
+    assert_eq!(release.cluster_roles(), expected);
     the_whole_job(&site, &release);
     all_rights_are_needed_and_none_is_missing(&release);
 }

@@ -23,6 +23,8 @@ fn one_replica_is_a_daemon_with_an_account_its_rights_and_its_fences() {
     let found: Vec<String> = rendered.iter().map(id).collect();
     let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
     let expected = BTreeSet::from([
+        "ClusterRole /gitops-promoted-nodes",
+        "ClusterRoleBinding /gitops-promoted-nodes",
         "Deployment gitops/promoted",
         "NetworkPolicy gitops/promoted",
         "Role flux-system/promoted-flux",
