@@ -149,5 +149,23 @@ variable "daemon" {
     registry_secrets = optional(list(string), [])
     pushes           = optional(bool, false)
   })
-  default = {}
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = var.daemon.image == null || can(regex("^[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+$", var.daemon.image))
+    error_message = "daemon.image must be a repository with its registry, such as ghcr.io/team/promoted."
+  }
+  validation {
+    condition     = can(regex("^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", var.daemon.tag)) && can(regex("^(sha256:[0-9a-f]{64})?$", var.daemon.digest))
+    error_message = "daemon.tag must be a tag, such as 0.1.0, and daemon.digest sha256: and 64 hexadecimal digits, or empty."
+  }
+  validation {
+    condition     = can(regex("^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", var.daemon.environment))
+    error_message = "daemon.environment must be the name of an environment in promote.yaml, such as aws."
+  }
+  validation {
+    condition     = alltrue([for name in var.daemon.registry_secrets : can(regex("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", name))])
+    error_message = "Each of daemon.registry_secrets must be the name of a Secret."
+  }
 }

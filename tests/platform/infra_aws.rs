@@ -1,7 +1,6 @@
 //! infra/aws without an account: names and types against a schema stand-in of the AWS provider, logic with mocks, the state
 //! on an S3 emulator. What AWS itself does with it is not shown here.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::io::Write;
@@ -13,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::command::{Ended, root, run, tools};
 use crate::modules::folders;
+use crate::order::Graph;
 
 /// What Terraform is started with: the stand-in for AWS, the real providers of Helm and Kubernetes.
 struct Providers {
@@ -135,33 +135,12 @@ fn a_misspelt_argument_is_refused() {
 fn without_the_aws_cli_nothing_is_made() {
     // Everything waits for the one that looks for it.
     let copy = copy();
-    let folder = copy.path().join("infra/aws");
-    // Where the state is does not matter here.
-    fs::remove_file(folder.join("backend.tf")).unwrap();
-    let graph = ended(&folder, &["graph"]).passed().stdout;
-    let quoted =
-        |line: &str| -> Vec<String> { line.split('"').skip(1).step_by(2).map(str::to_owned).collect() };
-    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in graph.lines() {
-        match &quoted(line)[..] {
-            [from, to] if line.contains("->") => {
-                _ = needs.entry(from.clone()).or_default().insert(to.clone());
-            }
-            [one, _] if line.contains("[label") => _ = needs.entry(one.clone()).or_default(),
-            _ => {}
-        }
-    }
+    let graph = Graph::of(&copy.path().join("infra/aws"));
     let makes = |one: &&String| !one.contains("data.") && !one.starts_with("terraform_data.");
-    let made: Vec<&String> = needs.keys().filter(makes).collect();
-    assert!(made.len() > 60, "the graph was not read: {graph}");
+    let made: Vec<&String> = graph.all().filter(makes).collect();
+    assert!(made.len() > 60, "the graph was not read: {made:?}");
     for one in made {
-        let (mut open, mut seen) = (vec![one], BTreeSet::new());
-        while let Some(next) = open.pop() {
-            if seen.insert(next) {
-                open.extend(needs.get(next).into_iter().flatten());
-            }
-        }
-        assert!(seen.contains(&"terraform_data.aws_cli".to_owned()), "{one} may be made without the AWS CLI");
+        assert!(graph.waits(one, "terraform_data.aws_cli"), "{one} may be made without the AWS CLI");
     }
 
     // And it refuses: a machine without the program, with one that fails, and with an old one.

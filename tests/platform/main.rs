@@ -23,6 +23,7 @@ mod infra_local;
 mod manifests;
 mod modules;
 mod needs;
+mod order;
 mod pages;
 mod scanners;
 mod validations;

@@ -55,7 +55,12 @@ const FREE: [&str; 6] =
 /// Whether something must say what an input may be: a switch cannot be wrong, all else can.
 fn must_be_validated(variable: &Block) -> bool {
     let kind = attribute(variable, "type").map(Expression::to_string).unwrap_or_default();
-    !kind.contains("bool") && !FREE.contains(&name(variable))
+    kind != "bool" && !FREE.contains(&name(variable))
+}
+
+/// Whether an attribute of a variable is `true`.
+fn switched_on(variable: &Block, name: &str) -> bool {
+    matches!(attribute(variable, name), Some(Expression::Bool(true)))
 }
 
 /// Whether a variable says what it may be.
@@ -130,6 +135,10 @@ fn problems(folder: &Path) -> Vec<String> {
         let checked = validated(variable) || validated_where_it_is_handed_to(folder, &body, name(variable));
         if must_be_validated(variable) && !checked {
             found.push(format!("variable {} is not validated", name(variable)));
+        }
+        // What is only sensitive is hidden on the screen, and stands in plan and state in the clear.
+        if switched_on(variable, "sensitive") && !switched_on(variable, "ephemeral") {
+            found.push(format!("variable {} is a secret and not ephemeral", name(variable)));
         }
     }
     for output in blocks(&body, "output") {
@@ -257,6 +266,18 @@ fn a_module_that_lacks_one_of_these_is_found() {
             "variable \"tags\"",
             "variable \"zones\" {\n  type = list(string)\n  description = \"Zones.\"\n  default = []\n}\nvariable \"tags\"",
             "variable zones is not validated",
+        ),
+        (
+            "variables.tf",
+            "variable \"tags\"",
+            "variable \"size\" {\n  type = object({ large = bool })\n  description = \"Size.\"\n  default = {}\n}\nvariable \"tags\"",
+            "variable size is not validated",
+        ),
+        (
+            "variables.tf",
+            "variable \"tags\"",
+            "variable \"token\" {\n  type = string\n  description = \"Token.\"\n  default = null\n  sensitive = true\n}\nvariable \"tags\"",
+            "variable token is a secret and not ephemeral",
         ),
         (
             "main.tf",

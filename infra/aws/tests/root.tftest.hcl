@@ -74,6 +74,27 @@ run "one_apply_makes_cluster_and_platform" {
     error_message = "the domain does not point at the gateway"
   }
   assert {
+    condition = [for statement in jsondecode(module.cert_manager_role[0].policies.dns).Statement : statement if contains(statement.Action, "route53:ChangeResourceRecordSets")] == [{
+      Effect    = "Allow"
+      Action    = ["route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"]
+      Resource  = ["arn:aws:route53:::hostedzone/Z0123456789ABC"]
+      Condition = { "ForAllValues:StringEquals" = { "route53:ChangeResourceRecordSetsRecordTypes" = ["TXT"] } }
+    }]
+    error_message = "cert-manager may change the challenge's records of this zone alone: ${module.cert_manager_role[0].policies.dns}"
+  }
+  assert {
+    condition     = length(jsondecode(module.cert_manager_role[0].policies.dns).Statement) == 3 && toset(flatten(jsondecode(module.cert_manager_role[0].policies.dns).Statement[*].Action)) == toset(["route53:GetChange", "route53:ListHostedZonesByName", "route53:ChangeResourceRecordSets", "route53:ListResourceRecordSets"])
+    error_message = "cert-manager has another right: ${module.cert_manager_role[0].policies.dns}"
+  }
+  assert {
+    condition     = length(module.sops_role[0].policies) == 1 && jsondecode(module.sops_role[0].policies.decrypt).Statement == [{ Effect = "Allow", Action = ["kms:Decrypt"], Resource = [module.kms.key_arns["sops"]] }]
+    error_message = "Flux may decrypt by the key for Git's secrets, and nothing else: ${jsonencode(module.sops_role[0].policies)}"
+  }
+  assert {
+    condition     = [for statement in jsondecode(module.daemon_iam.policy).Statement : statement.Sid] == ["Login", "Read"]
+    error_message = "a daemon that was not told to push may not: ${module.daemon_iam.policy}"
+  }
+  assert {
     condition     = output.urls == tomap({ test = "https://test.dev.example.org", wiki = "https://wiki.dev.example.org", rancher = "https://rancher.dev.example.org" })
     error_message = "urls are wrong"
   }
@@ -88,6 +109,27 @@ run "the_daemon_by_switch_with_its_role" {
   assert {
     condition     = length(module.daemon) == 1
     error_message = "the daemon is missing"
+  }
+  assert {
+    condition = yamldecode(module.daemon[0].values[0]).networkPolicy.egress == [
+      { cidr = "0.0.0.0/0", except = ["169.254.0.0/16"], ports = [443, 6443] },
+      { cidr = "169.254.170.23/32", ports = [80] },
+    ]
+    error_message = "of what is link-local it reaches the Pod Identity agent alone: ${module.daemon[0].values[0]}"
+  }
+  assert {
+    condition     = length(yamldecode(module.daemon[0].values[0]).serviceAccount.annotations) == 0
+    error_message = "Pod Identity needs no annotation: ${module.daemon[0].values[0]}"
+  }
+}
+
+run "a_daemon_that_promotes_into_the_repositories_may_push_to_them" {
+  variables {
+    daemon = { pushes = true }
+  }
+  assert {
+    condition     = jsonencode([for statement in jsondecode(module.daemon_iam.policy).Statement : statement.Resource if statement.Sid == "Push"]) == jsonencode([sort(values(module.ecr.repository_arns))])
+    error_message = "it may push elsewhere or nowhere: ${module.daemon_iam.policy}"
   }
 }
 
@@ -123,7 +165,18 @@ run "repositories_of_another_environment_are_shared" {
 
 run "web_identity_in_place_of_pod_identity" {
   variables {
-    irsa = true
+    irsa               = true
+    enable_daemon      = true
+    git_authentication = "basic"
+    git_credentials    = { username = "promoted", password = "only-for-this-test" }
+  }
+  assert {
+    condition     = yamldecode(module.daemon[0].values[0]).serviceAccount.annotations == { "eks.amazonaws.com/role-arn" = "arn:aws:iam::111122223333:role/mock" }
+    error_message = "the daemon's account must name its role: ${module.daemon[0].values[0]}"
+  }
+  assert {
+    condition     = yamldecode(module.daemon[0].values[0]).networkPolicy.egress == [{ cidr = "0.0.0.0/0", except = ["169.254.0.0/16"], ports = [443, 6443] }]
+    error_message = "without Pod Identity nothing link-local is reached: ${module.daemon[0].values[0]}"
   }
 }
 
@@ -210,6 +263,14 @@ run "secrets_in_addresses_and_numbers_out_of_range_are_refused" {
     var.git_url, var.rancher_bootstrap_password, var.git_branch, var.git_authentication, var.secrets_revision,
     var.log_retention_days, var.untagged_days, var.rancher_replicas,
   ]
+}
+
+run "a_daemon_of_no_image_no_environment_and_no_secrets_is_refused" {
+  command = plan
+  variables {
+    daemon = { image = "promoted", tag = "a b", environment = "Dev", registry_secrets = ["The Secret"] }
+  }
+  expect_failures = [var.daemon]
 }
 
 run "a_daemon_that_cannot_push_is_refused" {

@@ -74,6 +74,10 @@ run "again_with_the_daemon" {
     error_message = "the cluster is the same as before"
   }
   assert {
+    condition     = yamldecode(module.daemon[0].values[0]).networkPolicy.egress == [{ cidr = "0.0.0.0/0", except = ["169.254.0.0/16"], ports = [443, 5000, 6443] }]
+    error_message = "the registry is at port 5000: ${module.daemon[0].values[0]}"
+  }
+  assert {
     condition     = module.daemon[0].namespace == "promoted" && module.flux.git_secret == "flux-system"
     error_message = "one set of credentials serves Flux and the daemon"
   }

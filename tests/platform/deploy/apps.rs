@@ -73,6 +73,18 @@ fn services_policies_and_budgets_meet_the_pods_they_are_for() {
 }
 
 #[test]
+fn at_most_one_pod_of_the_test_app_is_evicted_at_a_time() {
+    for cluster in CLUSTERS {
+        let rendered = built(&format!("deploy/apps/test-app/overlays/{cluster}"));
+        let budget = the(&rendered, "PodDisruptionBudget");
+        assert_eq!((namespace(budget), name(budget)), ("test-app", "test-app"), "{cluster}");
+        assert_eq!(budget["spec"]["maxUnavailable"], 1, "{cluster}");
+        // A version that never becomes ready keeps no node from being drained.
+        assert_eq!(budget["spec"]["unhealthyPodEvictionPolicy"], "AlwaysAllow", "{cluster}");
+    }
+}
+
+#[test]
 fn a_policy_lets_through_only_the_gateway_metrics_names_and_the_mesh() {
     for (_, rendered) in sets() {
         for policy in of(&rendered, "NetworkPolicy") {
