@@ -18,6 +18,7 @@ mod floor;
 mod flux;
 mod ground;
 mod idle;
+mod judge;
 mod latency;
 mod push;
 mod quiet;
@@ -30,7 +31,7 @@ use report::Report;
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 11] = [
+const QUESTIONS: [Question; 12] = [
     ("push", push::answer),
     ("edit", edit::answer),
     ("latency", latency::answer),
@@ -42,6 +43,7 @@ const QUESTIONS: [Question; 11] = [
     ("idle", idle::answer),
     ("webhooks", webhooks::answer),
     ("elect", elect::answer),
+    ("judge", judge::answer),
 ];
 
 fn main() {

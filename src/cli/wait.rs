@@ -17,6 +17,7 @@ use crate::daemon::Context;
 use crate::daemon::follow::{self, Subject};
 use crate::model::{AppName, CommitId, EnvironmentName, Exit, Source, Times, Verdict, VerdictNote};
 use crate::publish::{Outcome, Snapshot};
+use crate::rollout::rollback::Circumstances;
 use crate::rollout::{Decision, Phase, Rules, rollback};
 
 /// How often a daemon's verdict is looked for.
@@ -279,16 +280,11 @@ async fn take_back(
             desired.record.quarantine.iter().any(|entry| entry.digest == *digest)
         };
         let (app, environment) = (&subject.app, &subject.environment);
-        let on_failure = settings.verify.on_failure;
-        let change = match rollback::of(
-            app,
-            environment,
-            &desired.events,
-            on_failure,
-            reason,
-            Timestamp::now(),
-            bad,
-        ) {
+        let now = Timestamp::now();
+        let since = now - rollback::WINDOW;
+        let recent = rollback::count(&context.mirror.history(since).await?, app, environment, since);
+        let circumstances = Circumstances { on_failure: settings.verify.on_failure, recent, now };
+        let change = match rollback::of(app, environment, &desired.events, circumstances, reason, bad) {
             Ok(change) => change,
             Err(kept) => return Ok((Exit::Failed, format!("the failed version stays: {kept}"))),
         };

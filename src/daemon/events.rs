@@ -211,6 +211,22 @@ impl Event for RolledBack<'_> {
     }
 }
 
+/// It was weighed whether an environment's platform is to blame for the failures in it.
+pub struct PlatformSuspected<'a> {
+    /// The environment.
+    pub environment: &'a EnvironmentName,
+    /// Whether it is: then nothing is rolled back there. What is known of it, and every change, is told by
+    /// [`super::health::Health`].
+    pub suspected: bool,
+}
+
+impl Event for PlatformSuspected<'_> {
+    fn emit(self, metrics: &Metrics) {
+        let Self { environment, suspected } = self;
+        metrics.rollbacks_stopped.with_label_values(&[environment.as_str()]).set(i64::from(suspected));
+    }
+}
+
 /// A receiver of webhooks was called.
 pub struct Called<'a> {
     /// The receiver's configured name; `unknown` where there is none of the name that was called.

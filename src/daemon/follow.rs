@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
 
 use self::arrival::Arrival;
 use self::layers::Layers;
 pub use self::subject::{Subject, notes};
 use super::Context;
 use crate::deliver::DeliverError;
+use crate::deliver::cluster::Changes;
 use crate::deliver::flux::Flux;
-use crate::model::EnvironmentName;
+use crate::model::{EnvironmentName, Verdict};
 use crate::publish::Snapshot;
 use crate::rollout::{Decision, Delivered, Observation, Phase, Rollout, Rules, Step};
 
@@ -43,16 +43,25 @@ pub async fn follow(
         asked: None,
         applied: false,
     };
+    let rules = if subject.back { rules.on_the_way_back() } else { rules };
     let mut rollout = Rollout::new(rules, subject.committed, Timestamp::now());
     let mut snapshots = context.mirror.snapshots();
     loop {
         let snapshot = snapshots.borrow_and_update().clone();
-        let (seen, changes) = follower.look(snapshot.as_deref()).await;
+        let (mut seen, changes) = follower.look(snapshot.as_deref()).await;
         let now = Timestamp::now();
+        if now >= rollout.deadline() {
+            follower.make_sure(&mut seen).await;
+        }
         let (next, step) = rollout.step(&seen, now);
         rollout = next;
         let until = match step {
-            Step::Decided(decision) => return *decision,
+            Step::Decided(mut decision) => {
+                if matches!(decision.verdict, Verdict::Failed | Verdict::Unknown) {
+                    decision.reasons.extend(follower.explain().await);
+                }
+                return *decision;
+            }
             Step::Wait(until) => until,
         };
         progress(rollout.phase(), rollout.detail());
@@ -66,13 +75,9 @@ pub async fn follow(
 }
 
 /// Waits for word from the cluster, or a while where there is no watch.
-async fn changed(changes: Option<watch::Receiver<u64>>) {
+async fn changed(changes: Option<Changes>) {
     match changes {
-        Some(mut changes) => {
-            if changes.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        Some(mut changes) => changes.next().await,
         None => tokio::time::sleep(Duration::from_secs(2)).await,
     }
 }
@@ -90,7 +95,7 @@ struct Follower<'a> {
 
 impl Follower<'_> {
     /// One look at everything, and the word of change that was subscribed to before it.
-    async fn look(&mut self, snapshot: Option<&Snapshot>) -> (Observation, Option<watch::Receiver<u64>>) {
+    async fn look(&mut self, snapshot: Option<&Snapshot>) -> (Observation, Option<Changes>) {
         let only = |delivered| Observation { delivered, findings: Vec::new() };
         let Some(snapshot) = snapshot else {
             return (only(Delivered::Silent("the repository has not been read yet".to_owned())), None);
@@ -109,19 +114,17 @@ impl Follower<'_> {
                 None,
             );
         };
-        let mut changes = flux.cluster().changes();
-        changes.borrow_and_update();
+        let mut changes = flux.changes();
         let cluster = format!("cluster {}", flux.cluster().name());
         let delivery = flux.delivery();
-        let silent = match &delivery {
-            Err(error @ (DeliverError::Unreachable { .. } | DeliverError::Forbidden { .. })) => {
-                Some(error.to_string())
+        match &delivery {
+            Err(DeliverError::Listing { .. }) => {}
+            Err(error @ DeliverError::Target(_)) => {
+                tracing::debug!(cluster, %error, "nothing to deliver by");
+                self.context.health.set(&cluster, None);
             }
-            _ => None,
-        };
-        let listing = silent.as_ref().is_some_and(|words| words.contains("not listed yet"));
-        if !listing {
-            self.context.health.set(&cluster, silent);
+            Err(error) => self.context.health.set(&cluster, Some(error.to_string())),
+            Ok(_) => self.context.health.set(&cluster, None),
         }
         let delivery = match delivery {
             Ok(delivery) => delivery,
@@ -140,8 +143,35 @@ impl Follower<'_> {
         if !std::mem::replace(&mut self.applied, true) {
             crate::boundary::reached("applied");
         }
-        let findings = self.layers.look(flux.cluster(), &delivery.workloads).await;
-        (Observation { delivered, findings }, Some(changes))
+        let namespaces = delivery.workloads.iter().map(|id| &id.namespace);
+        for namespace in namespaces.chain(delivery.others.iter().map(|id| &id.namespace)) {
+            flux.cluster().listen(&mut changes, namespace);
+        }
+        let seen = match self.layers.look(flux.cluster(), &delivery).await {
+            Ok(findings) => Observation { delivered, findings },
+            Err(unseen) => only(Delivered::Silent(unseen.to_string())),
+        };
+        (seen, Some(changes))
+    }
+
+    /// A watch has nothing to say of an API server that hangs. Before the time is up, it has to answer once.
+    async fn make_sure(&self, seen: &mut Observation) {
+        let Some(flux) = self.flux.as_ref().filter(|_| seen.delivered == Delivered::Yes) else { return };
+        let answer = tokio::time::timeout(LOOK_ANYWAY, flux.cluster().reachable()).await;
+        let silence = match answer {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("cluster {} does not answer", flux.cluster().name()),
+        };
+        *seen = Observation { delivered: Delivered::Silent(silence), findings: Vec::new() };
+    }
+
+    /// What the cluster tells beyond what was judged.
+    async fn explain(&self) -> Vec<String> {
+        match &self.flux {
+            Some(flux) => self.layers.explain(flux.cluster()).await,
+            None => Vec::new(),
+        }
     }
 
     async fn connect(&mut self, snapshot: &Snapshot) -> Result<(), String> {

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub push_retries: IntCounter,
     pub rollouts: IntCounterVec,
     pub rollbacks: IntCounterVec,
+    /// Environments where so many apps fail together that nothing is rolled back.
+    pub rollbacks_stopped: IntGaugeVec,
     pub stage_seconds: HistogramVec,
     pub lead_time: HistogramVec,
     pub version: IntGaugeVec,
@@ -115,6 +117,11 @@ impl Metrics {
             push_retries,
             rollouts: counter("rollouts_total", "Verdicts.", &["app", "environment", "verdict"])?,
             rollbacks: counter("rollbacks_total", "Versions taken back.", &["app", "environment", "cause"])?,
+            rollbacks_stopped: whole(
+                "rollbacks_stopped",
+                "1 while so many apps fail together that nothing is rolled back, else 0.",
+                &["environment"],
+            )?,
             stage_seconds: seconds(
                 "stage_duration_seconds",
                 "How long each stage of a change took.",

@@ -33,6 +33,7 @@ use crate::model::{
 };
 use crate::publish::{Change, Outcome, PublishError, Published, Snapshot};
 use crate::rollout::Decision;
+use crate::rollout::platform::Failures;
 use crate::transfer;
 
 /// How many digests are asked for at the same time.
@@ -74,6 +75,8 @@ enum Done {
     Previewed(Result<(Vec<Outcome>, String), PublishError>),
     Copied(Place, Box<Promotion>, Result<(), transfer::TransferError>),
     Decided(Box<Subject>, Box<Decision>),
+    /// How many versions of a place were taken back lately, before the commit's is.
+    Counted(Place, CommitId, String, Result<usize, PublishError>),
     Noted(Vec<VerdictNote>, Result<(), PublishError>),
 }
 
@@ -121,6 +124,10 @@ pub struct Supervisor {
     rollouts: BTreeMap<Place, (CommitId, tokio::task::AbortHandle)>,
     judged: BTreeMap<Place, (CommitId, Instant)>,
     kept: BTreeSet<(Place, CommitId)>,
+    /// Rollbacks that are being weighed.
+    taking_back: BTreeSet<Place>,
+    /// What failed lately, to tell the platform's failures from the versions'.
+    failures: BTreeMap<EnvironmentName, Failures>,
     /// Verdicts that the remote did not take yet.
     unwritten: Vec<VerdictNote>,
     /// Failed versions that are still to be taken back: the commit, the layer that failed, and why.
@@ -173,6 +180,8 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         rollouts: BTreeMap::new(),
         judged: BTreeMap::new(),
         kept: BTreeSet::new(),
+        taking_back: BTreeSet::new(),
+        failures: BTreeMap::new(),
         unwritten: Vec::new(),
         failed: BTreeMap::new(),
         asking: Arc::new(Semaphore::new(AT_ONCE)),

@@ -1,35 +1,42 @@
 //! A cluster: the way to its API server, and watches that all who look at the same objects share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use futures::StreamExt as _;
-use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Client, Resource, ResourceExt as _};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
-use super::{DeliverError, connection};
+pub use super::watched::{Changes, Unseen, Watched};
+use super::{DeliverError, connection, slim};
 use crate::config;
 use crate::model::{printable, with_causes};
+
+/// How long the API server may take to tell what a kind is.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A connected cluster. Watches live as long as somebody looks.
 pub struct Cluster {
     name: String,
     client: Client,
-    changed: watch::Sender<u64>,
+    /// Word of every change of what is watched, by namespace.
+    changed: Mutex<HashMap<String, watch::Sender<u64>>>,
     deployments: Shared<Deployment>,
+    replica_sets: Shared<ReplicaSet>,
     stateful_sets: Shared<StatefulSet>,
     daemon_sets: Shared<DaemonSet>,
+    jobs: Shared<Job>,
+    cron_jobs: Shared<CronJob>,
     pods: Shared<Pod>,
     dynamic: Shared<DynamicObject>,
+    /// The kinds that are not Kubernetes' own, as the API server has told them; none where it does not know one.
+    kinds: tokio::sync::Mutex<HashMap<GroupVersionKind, Option<ApiResource>>>,
 }
 
 impl Debug for Cluster {
@@ -51,12 +58,16 @@ impl Cluster {
         Ok(Self {
             name,
             client,
-            changed: watch::Sender::new(0),
+            changed: Mutex::default(),
             deployments: Shared::default(),
+            replica_sets: Shared::default(),
             stateful_sets: Shared::default(),
             daemon_sets: Shared::default(),
+            jobs: Shared::default(),
+            cron_jobs: Shared::default(),
             pods: Shared::default(),
             dynamic: Shared::default(),
+            kinds: tokio::sync::Mutex::default(),
         })
     }
 
@@ -70,9 +81,14 @@ impl Cluster {
         &self.client
     }
 
-    /// Word of every change of anything that is watched.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    /// Has `changes` tell of what changes in a namespace, too; of what is watched in all namespaces where it is empty.
+    pub fn listen(&self, changes: &mut Changes, namespace: &str) {
+        changes.add(namespace, &self.changed_in(namespace));
+    }
+
+    fn changed_in(&self, namespace: &str) -> watch::Sender<u64> {
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        changed.entry(namespace.to_owned()).or_insert_with(|| watch::Sender::new(0)).clone()
     }
 
     /// Whether the API server answers this account.
@@ -86,28 +102,79 @@ impl Cluster {
 
     /// The Deployments of a namespace.
     pub fn deployments(&self, namespace: &str) -> Arc<Watched<Deployment>> {
-        self.deployments.get(namespace, self, || Api::namespaced(self.client.clone(), namespace))
+        self.typed(&self.deployments, namespace, slim::deployment)
+    }
+
+    /// The `ReplicaSets` of a namespace.
+    pub fn replica_sets(&self, namespace: &str) -> Arc<Watched<ReplicaSet>> {
+        self.typed(&self.replica_sets, namespace, slim::replica_set)
     }
 
     /// The `StatefulSets` of a namespace.
     pub fn stateful_sets(&self, namespace: &str) -> Arc<Watched<StatefulSet>> {
-        self.stateful_sets.get(namespace, self, || Api::namespaced(self.client.clone(), namespace))
+        self.typed(&self.stateful_sets, namespace, slim::stateful_set)
     }
 
     /// The `DaemonSets` of a namespace.
     pub fn daemon_sets(&self, namespace: &str) -> Arc<Watched<DaemonSet>> {
-        self.daemon_sets.get(namespace, self, || Api::namespaced(self.client.clone(), namespace))
+        self.typed(&self.daemon_sets, namespace, slim::daemon_set)
     }
 
-    /// The Pods of a namespace.
+    /// The Jobs of a namespace.
+    pub fn jobs(&self, namespace: &str) -> Arc<Watched<Job>> {
+        self.typed(&self.jobs, namespace, slim::job)
+    }
+
+    /// The `CronJobs` of a namespace.
+    pub fn cron_jobs(&self, namespace: &str) -> Arc<Watched<CronJob>> {
+        self.typed(&self.cron_jobs, namespace, slim::cron_job)
+    }
+
+    /// The Pods of a namespace, without what no judgement reads: see [`slim`].
     pub fn pods(&self, namespace: &str) -> Arc<Watched<Pod>> {
-        self.pods.get(namespace, self, || Api::namespaced(self.client.clone(), namespace))
+        self.typed(&self.pods, namespace, slim::pod)
+    }
+
+    fn typed<K>(&self, shared: &Shared<K>, namespace: &str, slim: fn(&mut K)) -> Arc<Watched<K>>
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + Sync
+            + 'static,
+    {
+        shared.get(namespace, || {
+            let api = Api::namespaced(self.client.clone(), namespace);
+            Watched::start(api, self.changed_in(namespace), slim)
+        })
+    }
+
+    /// How the API server names the objects of a kind; none if it does not know it, or does not answer now.
+    pub async fn resource(&self, kind: &GroupVersionKind) -> Option<ApiResource> {
+        let mut kinds = self.kinds.lock().await;
+        if let Some(known) = kinds.get(kind) {
+            return known.clone();
+        }
+        let asked = kube::discovery::pinned_kind(&self.client, kind);
+        let found = match tokio::time::timeout(ANSWER, asked).await.ok()? {
+            Ok((resource, _)) => Some(resource),
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            Err(kube::Error::Discovery(_)) => None,
+            Err(_) => return None,
+        };
+        kinds.insert(kind.clone(), found.clone());
+        found
     }
 
     /// The objects of a kind that has no type here.
-    pub(super) fn objects(&self, resource: &ApiResource, namespace: &str) -> Arc<Watched<DynamicObject>> {
-        let key = format!("{}/{namespace}", resource.plural);
-        self.dynamic.get(&key, self, || Api::namespaced_with(self.client.clone(), namespace, resource))
+    pub fn objects(&self, resource: &ApiResource, namespace: &str) -> Arc<Watched<DynamicObject>> {
+        let key = format!("{}.{}/{namespace}", resource.plural, resource.group);
+        self.dynamic.get(&key, || {
+            let api = Api::namespaced_with(self.client.clone(), namespace, resource);
+            Watched::start(api, self.changed_in(namespace), |_| {})
+        })
     }
 
     /// The client's error as ours.
@@ -155,92 +222,14 @@ impl<K> Shared<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    fn get(&self, key: &str, cluster: &Cluster, api: impl FnOnce() -> Api<K>) -> Arc<Watched<K>> {
+    fn get(&self, key: &str, start: impl FnOnce() -> Watched<K>) -> Arc<Watched<K>> {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(watched) = shared.get(key).and_then(Weak::upgrade) {
             return watched;
         }
         shared.retain(|_, watched| watched.strong_count() > 0);
-        let watched = Arc::new(Watched::start(api(), cluster.changed.clone()));
+        let watched = Arc::new(start());
         shared.insert(key.to_owned(), Arc::downgrade(&watched));
         watched
     }
-}
-
-/// The objects of one kind in one namespace, kept up to date by a watch.
-#[derive(Debug)]
-pub struct Watched<K> {
-    state: Arc<Mutex<State<K>>>,
-    task: AbortHandle,
-}
-
-#[derive(Debug)]
-struct State<K> {
-    objects: BTreeMap<String, Arc<K>>,
-    listed: bool,
-    error: Option<String>,
-}
-
-impl<K> Drop for Watched<K> {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl<K> Watched<K>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-{
-    fn start(api: Api<K>, changed: watch::Sender<u64>) -> Self {
-        let state = Arc::new(Mutex::new(State { objects: BTreeMap::new(), listed: false, error: None }));
-        let kept = state.clone();
-        let task = tokio::spawn(async move {
-            let mut fresh = BTreeMap::new();
-            let mut stream = pin!(watcher(api, watcher::Config::default().page_size(200)).default_backoff());
-            while let Some(event) = stream.next().await {
-                {
-                    let mut state = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    match event {
-                        Ok(watcher::Event::Init) => fresh.clear(),
-                        Ok(watcher::Event::InitApply(object)) => {
-                            _ = fresh.insert(object.name_any(), slim(object));
-                        }
-                        Ok(watcher::Event::InitDone) => {
-                            state.objects = std::mem::take(&mut fresh);
-                            (state.listed, state.error) = (true, None);
-                        }
-                        Ok(watcher::Event::Apply(object)) => {
-                            state.objects.insert(object.name_any(), slim(object));
-                            state.error = None;
-                        }
-                        Ok(watcher::Event::Delete(object)) => _ = state.objects.remove(&object.name_any()),
-                        Err(error) => state.error = Some(words(&error)),
-                    }
-                }
-                changed.send_modify(|count| *count += 1);
-            }
-        });
-        Self { state, task: task.abort_handle() }
-    }
-
-    /// The object of that name; an error as long as the API server did not answer.
-    pub fn get(&self, name: &str) -> Result<Option<Arc<K>>, String> {
-        self.read(|objects| objects.get(name).cloned())
-    }
-
-    /// What `pick` takes from all objects.
-    pub fn read<T>(&self, pick: impl FnOnce(&BTreeMap<String, Arc<K>>) -> T) -> Result<T, String> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &state.error {
-            Some(error) => Err(error.clone()),
-            None if !state.listed => Err("not listed yet".to_owned()),
-            None => Ok(pick(&state.objects)),
-        }
-    }
-}
-
-/// Drops what is never read and can be half of an object.
-fn slim<K: Resource>(mut object: K) -> Arc<K> {
-    object.meta_mut().managed_fields = None;
-    Arc::new(object)
 }

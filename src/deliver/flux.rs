@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
-use super::cluster::{Cluster, Watched};
-use super::{DeliverError, Delivery, WorkloadId, WorkloadKind, revision};
+use super::cluster::{Changes, Cluster, Unseen, Watched};
+use super::{CustomId, DeliverError, Delivery, WorkloadId, WorkloadKind, revision};
 use crate::config::FluxTarget;
 use crate::model::{CommitId, printable};
 
@@ -58,7 +59,7 @@ impl Flux {
 
     fn kustomization(&self) -> Result<Kustomization, DeliverError> {
         let target = &self.target;
-        let found = self.kustomizations.get(&target.name).map_err(|cause| self.unreachable(cause))?;
+        let found = self.kustomizations.get(&target.name).map_err(|unseen| self.unseen(unseen))?;
         let object = found.ok_or_else(|| {
             let names = self.kustomizations.read(|objects| objects.keys().cloned().collect::<Vec<_>>());
             let there = match names.unwrap_or_default().as_slice() {
@@ -75,8 +76,27 @@ impl Flux {
         Ok(read(&object))
     }
 
-    fn unreachable(&self, cause: String) -> DeliverError {
-        DeliverError::Unreachable { cluster: self.cluster.name().to_owned(), cause }
+    fn unseen(&self, unseen: Unseen) -> DeliverError {
+        let cluster = self.cluster.name().to_owned();
+        match unseen {
+            Unseen::Listing => DeliverError::Listing { cluster },
+            Unseen::Forbidden(cause) => DeliverError::Hidden { cluster, cause },
+            Unseen::NoSuchKind => DeliverError::Target(format!(
+                "cluster {cluster} does not know Flux's kinds; install Flux there or correct `deploy`"
+            )),
+            Unseen::Silent(cause) => DeliverError::Unreachable { cluster, cause },
+        }
+    }
+
+    /// Word of changes of what Flux does.
+    pub fn changes(&self) -> Changes {
+        let mut changes = Changes::default();
+        self.cluster.listen(&mut changes, &self.target.namespace);
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((namespace, _)) = &*sources {
+            self.cluster.listen(&mut changes, namespace);
+        }
+        changes
     }
 
     /// The source's namespace and name.
@@ -111,7 +131,7 @@ impl Flux {
         let kustomization = self.kustomization()?;
         let (namespace, name) = self.source_of(&kustomization)?;
         let sources = self.sources_in(&namespace);
-        let source = sources.get(&name).map_err(|cause| self.unreachable(cause))?.map(|object| read(&object));
+        let source = sources.get(&name).map_err(|unseen| self.unseen(unseen))?.map(|object| read(&object));
         Ok(judge(&self.target, &kustomization, (&namespace, &name), source.as_ref()))
     }
 
@@ -154,16 +174,15 @@ impl Flux {
 
     /// Waits until the watches have listed what [`Flux::ask`] and [`Flux::delivery`] need, or say why they cannot.
     pub async fn ready(&self) -> Result<(), DeliverError> {
-        let mut changes = self.cluster.changes();
         loop {
+            let mut changes = self.changes();
             match self.delivery() {
-                Err(DeliverError::Unreachable { cause, .. }) if cause == "not listed yet" => {}
+                Err(DeliverError::Listing { .. }) => {}
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(()),
             }
-            if changes.changed().await.is_err() {
-                return Ok(());
-            }
+            // The first look tells only now where the source is, whose list may have come before it is listened to.
+            _ = timeout(Duration::from_millis(200), changes.next()).await;
         }
     }
 }
@@ -224,6 +243,8 @@ struct Inventory {
 #[serde(default)]
 struct InventoryEntry {
     id: String,
+    #[serde(rename = "v")]
+    version: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -259,13 +280,10 @@ fn judge(
     let (namespace, name) = (&target.namespace, &target.name);
     let (source_namespace, source_name) = source_id;
     let status = &kustomization.status;
+    let inventory = || status.inventory.iter().flat_map(|inventory| &inventory.entries);
     let mut delivery = Delivery {
-        workloads: status
-            .inventory
-            .iter()
-            .flat_map(|inventory| &inventory.entries)
-            .filter_map(workload)
-            .collect(),
+        workloads: inventory().filter_map(workload).collect(),
+        others: inventory().filter_map(custom).collect(),
         ..Delivery::default()
     };
     let resume = |kind: &str, word: &str, namespace: &str, name: &str| {
@@ -289,6 +307,7 @@ fn judge(
     }
     delivery.applied = revision::commit(&status.last_applied_revision);
     let attempted = revision::commit(&status.last_attempted_revision);
+    let attempted_now = attempted.clone();
     if attempted != delivery.applied
         && let Some(attempted) = attempted
     {
@@ -315,7 +334,14 @@ fn judge(
         }
     }
     let source_ready = source.and_then(|source| condition(&source.status.conditions, "Ready"));
+    let awaits = healthy.filter(|healthy| healthy.status == "Unknown").and(attempted_now.as_ref());
     delivery.doing = match (source, source_ready, ready) {
+        (Some(_), _, _) if awaits.is_some() => format!(
+            "Kustomization {namespace}/{name} waits for the health of {} first, for as long as its `spec.timeout` lets it; \
+             `wait: false`, a shorter timeout, or the feature gate CancelHealthCheckOnNewRevision of kustomize-controller \
+             lets the next commit through at once",
+            awaits.map(CommitId::short).unwrap_or_default()
+        ),
         (None, _, _) => format!("GitRepository {source_namespace}/{source_name} does not exist"),
         (_, Some(source_ready), _) if source_ready.status == "False" => {
             format!("GitRepository {source_namespace}/{source_name}: {}", words(source_ready))
@@ -337,17 +363,50 @@ fn shorten(message: &str) -> String {
     printable(&format!("{start} … {end}"), 400)
 }
 
-/// A workload in an inventory, whose entries read `NAMESPACE_NAME_GROUP_KIND`.
-fn workload(entry: &InventoryEntry) -> Option<WorkloadId> {
+/// The parts of an inventory's entry, which reads `NAMESPACE_NAME_GROUP_KIND`.
+fn parts(entry: &InventoryEntry) -> Option<[&str; 4]> {
     let mut parts = entry.id.splitn(4, '_');
-    let (namespace, name, group, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    Some([parts.next()?, parts.next()?, parts.next()?, parts.next()?])
+}
+
+/// A workload in an inventory.
+fn workload(entry: &InventoryEntry) -> Option<WorkloadId> {
+    let [namespace, name, group, kind] = parts(entry)?;
     let kind = match (group, kind) {
         ("apps", "Deployment") => WorkloadKind::Deployment,
         ("apps", "StatefulSet") => WorkloadKind::StatefulSet,
         ("apps", "DaemonSet") => WorkloadKind::DaemonSet,
+        ("batch", "Job") => WorkloadKind::Job,
+        ("batch", "CronJob") => WorkloadKind::CronJob,
         _ => return None,
     };
     Some(WorkloadId { kind, namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+/// Groups whose objects run nothing: they route, deliver, or issue certificates.
+const RUN_NOTHING: [&str; 7] = [
+    "cert-manager.io",
+    "external-secrets.io",
+    "fluxcd.io",
+    "istio.io",
+    "k8s.io",
+    "linkerd.io",
+    "monitoring.coreos.com",
+];
+
+/// An object in a namespace, of a kind that is not Kubernetes' own and that may run something.
+fn custom(entry: &InventoryEntry) -> Option<CustomId> {
+    let [namespace, name, group, kind] = parts(entry)?;
+    let is_within =
+        |known: &str| group.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let may_run = group.contains('.') && !RUN_NOTHING.iter().any(|known| is_within(known));
+    (may_run && !namespace.is_empty()).then(|| CustomId {
+        group: group.to_owned(),
+        version: entry.version.clone(),
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -388,6 +447,7 @@ mod tests {
                 {"type": "Healthy", "status": "Unknown", "message": "Running health checks for revision NEW with a timeout"}]}"#,
         );
         assert!(is(delivery.applied.as_ref(), NEW));
+        assert!(delivery.doing.contains("waits for the health of 2222222"), "{}", delivery.doing);
     }
 
     #[test]
@@ -451,10 +511,14 @@ mod tests {
         let delivery = judged(
             "{}",
             r#"{"inventory": {"entries": [{"id": "shop_web_apps_Deployment", "v": "v1"}, {"id": "shop_web__Service"},
-                {"id": "_shop__Namespace"}, {"id": "odd"}]}}"#,
+                {"id": "_shop__Namespace"}, {"id": "odd"}, {"id": "shop_nightly_batch_CronJob", "v": "v1"},
+                {"id": "shop_db_postgresql.cnpg.io_Cluster", "v": "v1"}, {"id": "_all_example.org_Widget", "v": "v1"},
+                {"id": "shop_web_networking.istio.io_VirtualService", "v": "v1"}]}}"#,
         );
         let names: Vec<_> = delivery.workloads.iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["Deployment shop/web"]);
+        assert_eq!(names, ["Deployment shop/web", "CronJob shop/nightly"]);
+        let others: Vec<_> = delivery.others.iter().map(ToString::to_string).collect();
+        assert_eq!(others, ["Cluster shop/db"], "what is in no namespace or only routes runs nothing");
     }
 
     #[test]

@@ -6,13 +6,17 @@
 
 pub mod cluster;
 mod connection;
+mod evidence;
 pub mod flux;
 pub mod hosting;
 pub mod lease;
 pub mod nodes;
 pub mod revision;
+mod slim;
+mod watched;
 
 pub use self::connection::in_pod;
+pub(crate) use self::slim::REVISION;
 use crate::model::CommitId;
 
 /// Why a cluster could not be asked.
@@ -35,6 +39,20 @@ pub enum DeliverError {
         /// The context's or kubeconfig's name.
         cluster: String,
         /// The client's words.
+        cause: String,
+    },
+    /// The first answer is still on its way.
+    #[error("cluster {cluster} has not been read yet")]
+    Listing {
+        /// The context's or kubeconfig's name.
+        cluster: String,
+    },
+    /// The API server does not show what delivery is seen by.
+    #[error("cluster {cluster} keeps this account from reading: {cause}; grant it by a Role")]
+    Hidden {
+        /// The context's or kubeconfig's name.
+        cluster: String,
+        /// The API server's words.
         cause: String,
     },
     /// The API server refuses.
@@ -75,6 +93,25 @@ pub struct Delivery {
     pub doing: String,
     /// The workloads that it applied.
     pub workloads: Vec<WorkloadId>,
+    /// What it applied of kinds that are not Kubernetes' own.
+    pub others: Vec<CustomId>,
+}
+
+/// An object of a kind that is not Kubernetes' own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "named as Kubernetes names them")]
+pub struct CustomId {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+impl std::fmt::Display for CustomId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
 }
 
 /// A workload that was applied.
@@ -101,4 +138,6 @@ pub enum WorkloadKind {
     Deployment,
     StatefulSet,
     DaemonSet,
+    Job,
+    CronJob,
 }

@@ -3,6 +3,7 @@
 //! In: what delivery and the layers say at a moment. Out: the next state, and in the end a [`Decision`]. Everything is
 //! a function of (state, observation, now); the loop around it is `daemon::follow`.
 
+pub mod platform;
 pub mod rollback;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,18 @@ pub struct Rules {
     pub timeout: SignedDuration,
     /// How long all layers must pass without a break.
     pub stable_for: SignedDuration,
+}
+
+/// What was good before is given at least this long to be good again.
+const BACK_AT_LEAST: SignedDuration = SignedDuration::from_mins(1);
+
+impl Rules {
+    /// The rules for a version that was put back: it ran here before, so that half the time must do.
+    #[must_use]
+    pub fn on_the_way_back(self) -> Self {
+        let least = BACK_AT_LEAST.max(self.stable_for + LATE_CHANCE);
+        Self { timeout: (self.timeout / 2).max(least).min(self.timeout), ..self }
+    }
 }
 
 /// What delivery means for this change.
@@ -89,6 +102,10 @@ pub struct Rollout {
     rolled_out: Option<Timestamp>,
     /// Since when each layer passes without a break.
     passing: BTreeMap<Layer, Timestamp>,
+    /// Since when nobody has answered.
+    silent: Option<Timestamp>,
+    /// How much time silence has cost so far, which the deadline gives back.
+    lost: SignedDuration,
     /// What stood in the way at the last look, for people.
     detail: String,
 }
@@ -129,7 +146,17 @@ impl Rollout {
         let late = now + rules.timeout.min(rules.stable_for + LATE_CHANCE);
         let deadline = (committed + rules.timeout).max(late);
         let detail = "the commit has not arrived yet".to_owned();
-        Self { rules, committed, deadline, applied: None, rolled_out: None, passing: BTreeMap::new(), detail }
+        Self {
+            rules,
+            committed,
+            deadline,
+            applied: None,
+            rolled_out: None,
+            passing: BTreeMap::new(),
+            silent: None,
+            lost: SignedDuration::ZERO,
+            detail,
+        }
     }
 
     /// Where it stands.
@@ -153,6 +180,9 @@ impl Rollout {
 
     /// Takes a look into account.
     pub fn step(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
+        if !matches!(seen.delivered, Delivered::Silent(_)) {
+            self.give_back(now);
+        }
         let late = now >= self.deadline;
         let step = match &seen.delivered {
             Delivered::Yes => {
@@ -171,15 +201,39 @@ impl Rollout {
                     wait @ Step::Wait(_) => wait,
                 }
             }
-            Delivered::NotYet(words) | Delivered::Silent(words) if late => {
-                self.decide(Verdict::Unknown, words, seen, now)
-            }
-            Delivered::NotYet(words) | Delivered::Silent(words) | Delivered::Blocked(words) => {
+            Delivered::NotYet(words) if late => self.decide(Verdict::Unknown, words, seen, now),
+            Delivered::NotYet(words) | Delivered::Blocked(words) => {
                 self.detail.clone_from(words);
                 Step::Wait(self.deadline)
             }
+            Delivered::Silent(words) => return self.hear_nothing(words, seen, now),
         };
         (self, step)
+    }
+
+    /// The clock stands while nobody answers; a silence as long as the whole time is an answer of its own.
+    fn hear_nothing(mut self, words: &str, seen: &Observation, now: Timestamp) -> (Self, Step) {
+        let since = *self.silent.get_or_insert(now);
+        let patience = since + self.rules.timeout;
+        words.clone_into(&mut self.detail);
+        let step = if now >= patience {
+            self.decide(Verdict::Unknown, words, seen, now)
+        } else {
+            Step::Wait(patience)
+        };
+        (self, step)
+    }
+
+    /// After a silence: what it took is no time of the version's, neither to get ready in nor to stay good for.
+    fn give_back(&mut self, now: Timestamp) {
+        let Some(since) = self.silent.take() else { return };
+        // Whoever answers only now and then gets no more than the time once again.
+        let gap = now.duration_since(since).min(self.rules.timeout - self.lost);
+        self.lost += gap;
+        self.deadline += gap;
+        for moment in self.rolled_out.iter_mut().chain(self.passing.values_mut()) {
+            *moment += now.duration_since(since);
+        }
     }
 
     fn judge(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {

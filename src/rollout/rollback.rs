@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::config::OnFailure;
 use crate::edit::{Amendment, Quarantined, Written};
 use crate::model::{AppName, Digest, EnvironmentName, Source};
-use crate::publish::{Change, Event, Move, version};
+use crate::publish::{Change, Entry, Event, Move, version};
 
 /// Why a failed version stays where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,36 @@ pub enum Kept {
     Person(String),
     /// There is nothing to go back to.
     NothingBefore,
+    /// Versions were taken back so often within an hour that one more helps nobody.
+    TooOften,
+}
+
+/// How many versions of an app are taken back within [`WINDOW`]; after that, a person has to look.
+const MOST: usize = 2;
+/// See [`MOST`].
+pub const WINDOW: SignedDuration = SignedDuration::from_hours(1);
+
+/// What stands around a rollback.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances {
+    /// `verify.onFailure`.
+    pub on_failure: OnFailure,
+    /// How many versions of this app were taken back in this environment within [`WINDOW`], as Git's history has it.
+    pub recent: usize,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// How many of our commits `since` took back a version of `app` in `environment`.
+pub fn count(entries: &[Entry], app: &AppName, environment: &EnvironmentName, since: Timestamp) -> usize {
+    let is_one = |entry: &&Entry| {
+        entry.time >= since
+            && entry.groups.iter().any(|group| {
+                let here = group.app == *app && group.environment == *environment;
+                here && group.is_automatic_rollback()
+            })
+    };
+    entries.iter().filter(is_one).count()
 }
 
 impl std::fmt::Display for Kept {
@@ -29,6 +61,10 @@ impl std::fmt::Display for Kept {
             ),
             Self::Person(author) => write!(f, "{author} brought it by hand; revert that commit to take it back"),
             Self::NothingBefore => f.write_str("there is no version before it"),
+            Self::TooOften => write!(
+                f,
+                "{MOST} versions of it were taken back within an hour, so that a person has to look before one more is"
+            ),
         }
     }
 }
@@ -40,11 +76,11 @@ pub fn of(
     app: &AppName,
     environment: &EnvironmentName,
     events: &[Event],
-    on_failure: OnFailure,
+    circumstances: Circumstances,
     reason: &str,
-    now: jiff::Timestamp,
     bad: impl Fn(&Digest) -> bool,
 ) -> Result<Change, Kept> {
+    let Circumstances { on_failure, recent, now } = circumstances;
     let Some(failed) = events.first() else { return Err(Kept::NothingBefore) };
     match &failed.trailers {
         None => return Err(Kept::Person(failed.author.clone())),
@@ -52,6 +88,7 @@ pub fn of(
             return Err(Kept::AlreadyRolledBack);
         }
         Some(_) if on_failure == OnFailure::Hold => return Err(Kept::Asked),
+        Some(_) if recent >= MOST => return Err(Kept::TooOften),
         Some(_) => {}
     }
     let changed: BTreeMap<_, _> =
@@ -110,7 +147,7 @@ mod tests {
         Event {
             parent: None,
             commit: "c".repeat(40).parse().unwrap(),
-            time: jiff::Timestamp::UNIX_EPOCH,
+            time: Timestamp::UNIX_EPOCH,
             author: "A Person <person@example.org>".to_owned(),
             trailers: source.map(|source| Trailers {
                 app: "wiki".parse().unwrap(),
@@ -129,26 +166,20 @@ mod tests {
     fn back(events: &[Event], on_failure: OnFailure, bad: &str) -> Result<String, Kept> {
         let bad = written(bad).digest.unwrap();
         let (app, environment) = ("wiki".parse().unwrap(), "local".parse().unwrap());
-        of(&app, &environment, events, on_failure, "crash loop", jiff::Timestamp::UNIX_EPOCH, |digest| {
-            *digest == bad
-        })
-        .map(|change| version(&change.moves[0].to))
+        let circumstances = Circumstances { on_failure, ..calm() };
+        of(&app, &environment, events, circumstances, "crash loop", |digest| *digest == bad)
+            .map(|change| version(&change.moves[0].to))
+    }
+
+    fn calm() -> Circumstances {
+        Circumstances { on_failure: OnFailure::Rollback, recent: 0, now: Timestamp::UNIX_EPOCH }
     }
 
     #[test]
     fn the_previous_version_comes_back_and_the_failed_digest_is_quarantined() {
         let events = [event("1.1", "1.2", Some(Source::Registry))];
         let (app, environment) = ("wiki".parse().unwrap(), "local".parse().unwrap());
-        let change = of(
-            &app,
-            &environment,
-            &events,
-            OnFailure::Rollback,
-            "crash loop",
-            jiff::Timestamp::UNIX_EPOCH,
-            |_| false,
-        )
-        .unwrap();
+        let change = of(&app, &environment, &events, calm(), "crash loop", |_| false).unwrap();
         assert_eq!(change.moves[0].to, written("1.1"));
         let [Amendment::Quarantine(entry)] = &change.amendments[..] else {
             panic!("{:?}", change.amendments)
@@ -172,6 +203,39 @@ mod tests {
             back(&[event("1.2", "1.1", Some(source))], OnFailure::Rollback, "1.9"),
             Err(Kept::AlreadyRolledBack)
         );
+    }
+
+    #[test]
+    fn two_versions_are_taken_back_in_an_hour_and_the_third_stays() {
+        let events = [event("1.1", "1.2", Some(Source::Registry))];
+        let (app, environment) = ("wiki".parse().unwrap(), "local".parse().unwrap());
+        let back =
+            |recent| of(&app, &environment, &events, Circumstances { recent, ..calm() }, "", |_| false);
+        assert!(back(1).is_ok());
+        assert_eq!(back(2), Err(Kept::TooOften));
+
+        let entry = |app: &str, source: Source, second| Entry {
+            commit: "c".repeat(40).parse().unwrap(),
+            time: Timestamp::from_second(second).unwrap(),
+            groups: vec![Trailers {
+                app: app.parse().unwrap(),
+                environment: "local".parse().unwrap(),
+                images: Vec::new(),
+                source,
+                actor: "promoted".to_owned(),
+                reason: None,
+                record: None,
+            }],
+        };
+        let rollback = || Source::Rollback { commit: "d".repeat(40).parse().unwrap() };
+        let entries = [
+            entry("wiki", rollback(), 100),
+            entry("wiki", Source::Registry, 90),
+            entry("shop", rollback(), 80),
+            entry("wiki", rollback(), 10),
+        ];
+        let since = |second| count(&entries, &app, &environment, Timestamp::from_second(second).unwrap());
+        assert_eq!((since(0), since(50), since(101)), (2, 1, 0));
     }
 
     #[test]

@@ -75,8 +75,42 @@ fn a_version_that_never_gets_ready_fails_when_the_time_is_up() {
 #[test]
 fn silence_of_the_cluster_is_never_a_failure() {
     let silent = || only(Delivered::Silent("connection refused".to_owned()));
-    assert_eq!(verdict(&[(1, silent()), (599, silent())]), None);
-    assert_eq!(verdict(&[(1, silent()), (600, silent())]), Some(Verdict::Unknown));
+    assert_eq!(verdict(&[(1, silent()), (600, silent())]), None);
+    assert_eq!(verdict(&[(1, silent()), (601, silent())]), Some(Verdict::Unknown));
+}
+
+#[test]
+fn the_clock_stands_while_nobody_answers() {
+    let silent = || only(Delivered::Silent("connection refused".to_owned()));
+    let outage = [(10, not_ready()), (100, silent()), (650, silent()), (660, not_ready())];
+    assert_eq!(verdict(&outage), None, "560 s of silence are given back");
+    let after = |seconds| [&outage[..], &[(seconds, not_ready())]].concat();
+    assert_eq!(verdict(&after(1159)), None);
+    assert_eq!(verdict(&after(1160)), Some(Verdict::Failed));
+}
+
+#[test]
+fn whoever_answers_only_now_and_then_gets_the_time_once_again_and_no_more() {
+    let silent = || only(Delivered::Silent("connection refused".to_owned()));
+    let looks = [
+        (100, silent()),
+        (400, not_ready()),
+        (600, silent()),
+        (900, not_ready()),
+        (1000, silent()),
+        (1199, not_ready()),
+    ];
+    assert_eq!(verdict(&looks), None);
+    let end = [&looks[..], &[(1200, not_ready())]].concat();
+    assert_eq!(verdict(&end), Some(Verdict::Failed));
+}
+
+#[test]
+fn time_in_which_nobody_looked_is_no_time_of_staying_good() {
+    let silent = || only(Delivered::Silent("connection refused".to_owned()));
+    let looks = [(10, good()), (20, silent()), (100, good()), (119, good())];
+    assert_eq!(verdict(&looks), None, "10 s before the silence and 19 s after it");
+    assert_eq!(verdict(&[&looks[..], &[(120, good())]].concat()), Some(Verdict::Verified));
 }
 
 #[test]
@@ -107,6 +141,18 @@ fn a_start_after_the_deadline_still_gives_the_version_a_chance() {
     let (_, step) = late.step(&good(), at(10_011));
     let Step::Decided(decision) = step else { panic!("{step:?}") };
     assert_eq!(decision.verdict, Verdict::Verified);
+}
+
+#[test]
+fn a_version_that_is_put_back_has_half_the_time_but_no_less_than_it_needs() {
+    let back = |timeout, stable| {
+        let (timeout, stable_for) = (SignedDuration::from_secs(timeout), SignedDuration::from_secs(stable));
+        Rules { timeout, stable_for }.on_the_way_back().timeout.as_secs()
+    };
+    assert_eq!(back(600, 30), 300);
+    assert_eq!(back(100, 1), 60, "a minute at least");
+    assert_eq!(back(600, 400), 430, "it must be able to stay good");
+    assert_eq!(back(20, 1), 20, "never more than a new one");
 }
 
 #[test]

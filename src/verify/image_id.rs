@@ -1,8 +1,8 @@
 //! What a container runtime says it runs, against what was asked for.
 //!
 //! Forms seen: containerd `repo@sha256:…` (the digest that was pulled, often an index), imported images
-//! `sha256:CONFIG`, cri-dockerd `docker-pullable://repo@sha256:…` and `docker://sha256:CONFIG`. The repository may be a
-//! mirror's, so that only digests are compared.
+//! `sha256:CONFIG`, cri-dockerd `docker-pullable://repo@sha256:…` and `docker://sha256:CONFIG`, CRI-O a repository's digest or
+//! the bare hash of the configuration. The repository may be a mirror's, so that only digests are compared.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +26,8 @@ pub fn identify(image_id: &str, expected: &BTreeSet<Digest>) -> Identity {
         Some((_, digest)) => (true, digest),
         None => (false, bare),
     };
+    let is_bare_hash = digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digest = if is_bare_hash { format!("sha256:{digest}") } else { digest.to_owned() };
     match digest.parse::<Digest>() {
         Ok(digest) if expected.contains(&digest) => Identity::Expected,
         Ok(digest) if named => Identity::Other(digest),
@@ -50,6 +52,8 @@ mod tests {
             (format!("docker://{}", digest("c")), Identity::Expected),
             (format!("localhost:5000/app@{}", digest("b")), other),
             (digest("b"), Identity::Untold),
+            ("a".repeat(64), Identity::Expected),
+            ("b".repeat(64), Identity::Untold),
             (String::new(), Identity::Untold),
             ("localhost:5000/app:1.0.0".to_owned(), Identity::Untold),
         ] {

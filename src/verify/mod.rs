@@ -6,6 +6,8 @@
 pub mod image_id;
 pub mod kube;
 pub mod pods;
+pub mod pull;
+pub mod rollouts;
 pub mod workload;
 
 use std::fmt;
@@ -116,13 +118,17 @@ impl Judgement {
 
     /// The answer for several things that must all be good: the worst one, and of equals the first.
     pub fn all(judgements: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let rank = |judgement: &Self| match judgement {
+        judgements.into_iter().reduce(|worst, next| if next.rank() > worst.rank() { next } else { worst })
+    }
+
+    /// How much it speaks against the version.
+    fn rank(&self) -> u8 {
+        match self {
             Self::Fail(_) => 4,
             Self::Wait { blame: true, .. } => 3,
             Self::Wait { .. } => 2,
             Self::Unknown(_) => 1,
             Self::Pass(_) => 0,
-        };
-        judgements.into_iter().reduce(|worst, next| if rank(&next) > rank(&worst) { next } else { worst })
+        }
     }
 }

@@ -1,4 +1,7 @@
 //! Does every pod of the new version run the expected image, and does any of them show that it cannot?
+//!
+//! Only a container with an image under judgement can show that the version is bad. What keeps a pod from running and is no
+//! image's fault (no node, no volume, a registry that does not answer, somebody else's sidecar) is waited for and never blamed.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +9,24 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::Judgement;
 use super::image_id::{Identity, identify};
+use super::pull::{self, Trouble};
 use crate::model::Digest;
 
 /// A pod of the version under judgement, reduced to what decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pod {
+    /// Its namespace.
+    pub namespace: String,
     /// Its name.
     pub name: String,
-    /// When it was created.
-    pub created: Timestamp,
-    /// It is being deleted, so that its state says nothing any more.
+    /// Since when its node has it; before that, since when it exists.
+    pub since: Timestamp,
+    /// It is being deleted or was evicted, so that its state says nothing any more.
     pub ending: bool,
+    /// It has run to its end, as pods of a Job do.
+    pub finished: bool,
+    /// Its condition `Ready`.
+    pub ready: bool,
     /// No node takes it, in the scheduler's words.
     pub unschedulable: Option<String>,
     /// Its containers, the init containers among them.
@@ -38,8 +48,42 @@ pub struct Container {
     pub restarts: i32,
     /// Why it is waiting: reason and message.
     pub waiting: Option<(String, String)>,
-    /// How it last ended: reason and exit code.
-    pub last_end: Option<(String, i32)>,
+    /// How it last ended.
+    pub last_end: Option<End>,
+}
+
+/// The end of a container's process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// Why, in the kubelet's word.
+    pub reason: String,
+    /// The process's own last words, if it left any.
+    pub message: String,
+    /// The exit code.
+    pub code: i32,
+    /// When.
+    pub at: Option<Timestamp>,
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, exit code {}", self.reason, self.code)?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ", \"{}\"", self.message) }
+    }
+}
+
+/// What pods are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The digests that stand for the version.
+    pub expected: &'a BTreeSet<Digest>,
+    /// Why there may be more of them, if so: then another digest proves nothing.
+    pub doubt: Option<&'a str>,
+    /// How many pods must be good at least, where the rollout was complete once: others may still start, since an
+    /// autoscaler asked for them. 0 where all must be.
+    pub served: usize,
+    /// Now.
+    pub now: Timestamp,
 }
 
 /// Configuration that names what does not exist may be a matter of order; this long it may be late.
@@ -51,37 +95,105 @@ const RESTARTS: i32 = 3;
 /// Twice out of memory is no accident.
 const MEMORY_RESTARTS: i32 = 2;
 
-/// Judges all pods of the version together; `expected` are the digests that stand for it.
-pub fn judge(pods: &[Pod], expected: &BTreeSet<Digest>, now: Timestamp) -> Judgement {
-    let judgements = pods.iter().filter(|pod| !pod.ending).map(|pod| one(pod, expected, now));
-    match Judgement::all(judgements) {
-        None => Judgement::wait("no pod of the version yet"),
-        Some(Judgement::Pass(_)) => {
-            let count = pods.iter().filter(|pod| !pod.ending).count();
-            Judgement::Pass(format!("{count} pods run the expected image"))
+/// Judges all pods of the version together.
+pub fn judge(pods: &[Pod], view: View<'_>) -> Judgement {
+    let mut good = 0;
+    let mut starting = 0;
+    let mut worst: Option<Judgement> = None;
+    for pod in pods.iter().filter(|pod| !pod.ending) {
+        match one(pod, view) {
+            Judgement::Pass(_) => good += 1,
+            other => {
+                starting += usize::from(is_starting(pod, &other, view.now));
+                worst = Judgement::all(worst.into_iter().chain([other]));
+            }
+        }
+    }
+    let bad = pods.iter().filter(|pod| !pod.ending).count() - good;
+    match worst {
+        None if good == 0 => Judgement::wait("no pod of the version yet"),
+        None => Judgement::Pass(format!("{good} pods run the expected image")),
+        Some(_) if view.served > 0 && good >= view.served && starting == bad => {
+            Judgement::Pass(format!("{good} pods run the expected image, {starting} more are starting"))
         }
         Some(worst) => worst,
     }
 }
 
-fn one(pod: &Pod, expected: &BTreeSet<Digest>, now: Timestamp) -> Judgement {
+/// Why the pods that are not ready are not the version's fault; none where one of them may be, or all are ready.
+pub fn excuse(pods: &[Pod], view: View<'_>) -> Option<String> {
+    let is_there = pods.iter().any(|pod| !pod.ending);
+    match judge(pods, view) {
+        Judgement::Wait { reason, blame: false } if is_there => Some(reason),
+        _ => None,
+    }
+}
+
+/// Whether a container that must run the version's image runs what is not known to be it, or cannot be compared.
+pub fn is_doubtful(pods: &[Pod], expected: &BTreeSet<Digest>) -> bool {
+    pods.iter().filter(|pod| !pod.ending).flat_map(|pod| &pod.containers).any(|container| {
+        container.judged
+            && !container.image_id.is_empty()
+            && identify(&container.image_id, expected) != Identity::Expected
+    })
+}
+
+/// The pod that speaks against the version most, and its container, so that more can be asked about them.
+pub fn culprit<'p>(pods: &'p [Pod], view: View<'_>) -> Option<(&'p Pod, Option<&'p Container>)> {
+    let judged = pods.iter().filter(|pod| !pod.ending).map(|pod| (pod, one(pod, view)));
+    let pod = judged
+        .filter(|(_, judgement)| !matches!(judgement, Judgement::Pass(_)))
+        .reduce(|worst, next| if next.1.rank() > worst.1.rank() { next } else { worst })?;
+    let (pod, _) = pod;
+    let containers = pod.containers.iter().map(|container| (container, health(pod, container, view.now)));
+    let container = containers
+        .filter(|(_, judgement)| !matches!(judgement, Judgement::Pass(_)))
+        .reduce(|worst, next| if next.1.rank() > worst.1.rank() { next } else { worst })
+        .map(|(container, _)| container);
+    Some((pod, container))
+}
+
+fn is_starting(pod: &Pod, judgement: &Judgement, now: Timestamp) -> bool {
+    let calm = pod.containers.iter().all(|container| container.restarts == 0);
+    matches!(judgement, Judgement::Wait { .. }) && calm && now.duration_since(pod.since) < GRACE
+}
+
+fn one(pod: &Pod, view: View<'_>) -> Judgement {
     if let Some(words) = &pod.unschedulable {
         return Judgement::wait(format!("pod {}: no node takes it: {words}", pod.name));
     }
-    let age = now.duration_since(pod.created);
     let judgements = pod.containers.iter().map(|container| {
-        Judgement::all([health(pod, container, age), identity(pod, container, expected, age)])
-            .unwrap_or_else(|| Judgement::wait("nothing seen yet"))
+        let identity = identity(pod, container, view);
+        let health =
+            if pod.finished { Judgement::Pass(String::new()) } else { health(pod, container, view.now) };
+        Judgement::all([health, identity]).unwrap_or_else(|| Judgement::wait("nothing seen yet"))
     });
-    Judgement::all(judgements)
-        .unwrap_or_else(|| Judgement::wait(format!("pod {} has not started yet", pod.name)))
+    match Judgement::all(judgements) {
+        None => Judgement::wait(format!("pod {} has not started yet", pod.name)),
+        // The kubelet is silent and others say so, or something beside the containers has a say.
+        Some(Judgement::Pass(_)) if !pod.ready && !pod.finished => Judgement::wait(format!(
+            "pod {}: its containers are ready and it is not: its node does not answer, or a readiness gate is not met",
+            pod.name
+        )),
+        Some(judgement) => judgement,
+    }
 }
 
-fn health(pod: &Pod, container: &Container, age: SignedDuration) -> Judgement {
+/// How a container fares; one whose image is not judged can keep the version waiting, but not fail it.
+fn health(pod: &Pod, container: &Container, now: Timestamp) -> Judgement {
+    let judgement = of_any(pod, container, now);
+    match judgement {
+        Judgement::Fail(reason) | Judgement::Wait { reason, blame: true } if !container.judged => {
+            Judgement::wait(format!("{reason} (its image is not the one under judgement)"))
+        }
+        judgement => judgement,
+    }
+}
+
+fn of_any(pod: &Pod, container: &Container, now: Timestamp) -> Judgement {
     let place = format!("pod {}, container {}", pod.name, container.name);
-    let ended = container.last_end.as_ref().map(|(reason, code)| format!(" ({reason}, exit code {code})"));
-    let ended = ended.unwrap_or_default();
-    let out_of_memory = container.last_end.as_ref().is_some_and(|(reason, _)| reason == "OOMKilled");
+    let ended = container.last_end.as_ref().map(|end| format!(" ({end})")).unwrap_or_default();
+    let out_of_memory = container.last_end.as_ref().is_some_and(|end| end.reason == "OOMKilled");
     if out_of_memory && container.restarts >= MEMORY_RESTARTS {
         return Judgement::Fail(format!("{place}: out of memory {} times{ended}", container.restarts));
     }
@@ -91,24 +203,24 @@ fn health(pod: &Pod, container: &Container, age: SignedDuration) -> Judgement {
     if let Some((reason, message)) = &container.waiting {
         let words =
             format!("{place}: {reason}{ended}{}{message}", if message.is_empty() { "" } else { ": " });
-        let lower = message.to_ascii_lowercase();
-        let certain = ["not found", "manifest unknown", "unauthorized", "denied", "does not exist"]
-            .iter()
-            .any(|sign| lower.contains(sign));
-        let late = |grace| age >= grace;
-        let failed = match reason.as_str() {
-            "InvalidImageName" | "ErrImageNeverPull" => true,
-            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => late(CONFIG_GRACE),
-            "ErrImagePull" | "ImagePullBackOff" => certain || late(GRACE),
-            "CrashLoopBackOff" => late(GRACE),
-            _ => false,
+        let late = |since: Timestamp, grace| now.duration_since(since) >= grace;
+        // After a single end, that was the first.
+        let crashed = container.last_end.as_ref().filter(|_| container.restarts <= 1).and_then(|end| end.at);
+        let (failed, blame) = match reason.as_str() {
+            "InvalidImageName" | "ErrImageNeverPull" => (true, true),
+            "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+                (late(pod.since, CONFIG_GRACE), true)
+            }
+            "ErrImagePull" | "ImagePullBackOff" => match pull::trouble(message) {
+                Trouble::Image => (true, true),
+                Trouble::Registry => (false, false),
+                Trouble::Untold => (late(pod.since, GRACE), true),
+            },
+            "CrashLoopBackOff" => (late(crashed.unwrap_or(pod.since), GRACE), true),
+            "ContainerCreating" | "PodInitializing" => (false, false),
+            _ => (false, true),
         };
-        return if failed {
-            Judgement::Fail(words)
-        } else {
-            let starting = matches!(reason.as_str(), "ContainerCreating" | "PodInitializing");
-            Judgement::Wait { reason: words, blame: !starting }
-        };
+        return if failed { Judgement::Fail(words) } else { Judgement::Wait { reason: words, blame } };
     }
     if !container.ready {
         return Judgement::Wait { reason: format!("{place} is not ready{ended}"), blame: true };
@@ -116,18 +228,25 @@ fn health(pod: &Pod, container: &Container, age: SignedDuration) -> Judgement {
     Judgement::Pass(String::new())
 }
 
-fn identity(pod: &Pod, container: &Container, expected: &BTreeSet<Digest>, age: SignedDuration) -> Judgement {
-    if !container.judged || !container.ready {
+fn identity(pod: &Pod, container: &Container, view: View<'_>) -> Judgement {
+    let runs = container.ready || pod.finished;
+    if !container.judged || !runs {
         return Judgement::Pass(String::new());
     }
     let place = format!("pod {}, container {}", pod.name, container.name);
-    match identify(&container.image_id, expected) {
+    match identify(&container.image_id, view.expected) {
         Identity::Expected => Judgement::Pass(String::new()),
+        Identity::Other(digest) if view.doubt.is_some() => Judgement::Unknown(format!(
+            "{place} runs {digest}, and whether that is the image is not known: {}",
+            view.doubt.unwrap_or_default()
+        )),
         Identity::Other(digest) => Judgement::Fail(format!(
             "{place} runs {digest}, which is none of the expected digests: the tag points elsewhere, or something \
              replaced the image"
         )),
-        Identity::Untold if age < GRACE => Judgement::wait(format!("{place}: its image ID is not known yet")),
+        Identity::Untold if view.now.duration_since(pod.since) < GRACE => {
+            Judgement::wait(format!("{place}: its image ID is not known yet"))
+        }
         Identity::Untold => Judgement::Unknown(format!(
             "{place}: the runtime reports the image as \"{}\", which cannot be compared with a digest",
             container.image_id
@@ -136,112 +255,4 @@ fn identity(pod: &Pod, container: &Container, expected: &BTreeSet<Digest>, age: 
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn digest(digit: &str) -> String {
-        format!("sha256:{}", digit.repeat(64))
-    }
-
-    fn container() -> Container {
-        Container {
-            name: "app".to_owned(),
-            judged: true,
-            image_id: format!("registry/app@{}", digest("a")),
-            ready: true,
-            ..Container::default()
-        }
-    }
-
-    fn pod(container: Container) -> Pod {
-        Pod {
-            name: "web-1".to_owned(),
-            created: "2026-01-01T00:00:00Z".parse().unwrap(),
-            ending: false,
-            unschedulable: None,
-            containers: vec![container],
-        }
-    }
-
-    fn after(seconds: i64, pods: &[Pod]) -> Judgement {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        judge(pods, &BTreeSet::from([digest("a").parse().unwrap()]), now + SignedDuration::from_secs(seconds))
-    }
-
-    fn waiting(reason: &str, message: &str) -> Pod {
-        let waiting = Some((reason.to_owned(), message.to_owned()));
-        pod(Container { ready: false, waiting, ..container() })
-    }
-
-    #[test]
-    fn pods_on_the_expected_digest_pass() {
-        assert_eq!(
-            after(1, &[pod(container())]),
-            Judgement::Pass("1 pods run the expected image".to_owned())
-        );
-    }
-
-    #[test]
-    fn another_digest_fails_at_once() {
-        let other = Container { image_id: format!("registry/app@{}", digest("b")), ..container() };
-        assert_eq!(after(1, &[pod(other)]).word(), "fail");
-    }
-
-    #[test]
-    fn a_form_that_cannot_be_compared_is_unknown_and_never_bad() {
-        let bare = Container { image_id: digest("b"), ..container() };
-        assert_eq!(after(1, &[pod(bare.clone())]).word(), "wait");
-        assert_eq!(after(61, &[pod(bare)]).word(), "unknown");
-    }
-
-    #[test]
-    fn a_container_that_is_not_ours_may_run_what_it_wants() {
-        let sidecar =
-            Container { judged: false, image_id: format!("mesh/proxy@{}", digest("b")), ..container() };
-        assert_eq!(after(1, &[pod(sidecar)]).word(), "pass");
-    }
-
-    #[test]
-    fn a_pull_that_can_never_succeed_fails_at_once_and_others_after_a_minute() {
-        assert_eq!(after(1, &[waiting("ImagePullBackOff", "manifest unknown")]).word(), "fail");
-        assert_eq!(after(1, &[waiting("ErrImagePull", "i/o timeout")]).word(), "wait");
-        assert_eq!(after(60, &[waiting("ErrImagePull", "i/o timeout")]).word(), "fail");
-    }
-
-    #[test]
-    fn crash_loops_fail_by_count_or_by_time() {
-        let crashing = |restarts| {
-            let mut pod = waiting("CrashLoopBackOff", "");
-            pod.containers[0].restarts = restarts;
-            pod.containers[0].last_end = Some(("Error".to_owned(), 1));
-            pod
-        };
-        assert_eq!(after(10, &[crashing(1)]).word(), "wait");
-        assert_eq!(
-            after(10, &[crashing(3)]),
-            Judgement::Fail(
-                "pod web-1, container app: started again 3 times (Error, exit code 1)".to_owned()
-            )
-        );
-        assert_eq!(after(60, &[crashing(1)]).word(), "fail");
-    }
-
-    #[test]
-    fn running_out_of_memory_twice_fails() {
-        let oom = Container { restarts: 2, last_end: Some(("OOMKilled".to_owned(), 137)), ..container() };
-        assert_eq!(after(1, &[pod(oom)]).word(), "fail");
-    }
-
-    #[test]
-    fn a_pod_that_no_node_takes_is_not_the_versions_fault() {
-        let unschedulable = Pod { unschedulable: Some("0/3 nodes".to_owned()), ..pod(container()) };
-        assert!(matches!(after(600, &[unschedulable]), Judgement::Wait { blame: false, .. }));
-    }
-
-    #[test]
-    fn pods_that_are_ending_and_no_pods_at_all_prove_nothing() {
-        assert_eq!(after(600, &[]).word(), "wait");
-        assert_eq!(after(600, &[Pod { ending: true, ..pod(container()) }]).word(), "wait");
-    }
-}
+mod tests;

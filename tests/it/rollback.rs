@@ -121,6 +121,60 @@ fn where_the_previous_version_fails_too_nothing_more_is_rolled_back_and_that_is_
 }
 
 #[test]
+fn two_versions_are_taken_back_within_an_hour_and_the_third_stays_for_a_person_also_after_a_restart() {
+    let site = bed::site("flapping").environments(&["local"]).create();
+    site.once().expect_code(0);
+    for tag in ["1.1.0-bad-pull", "1.2.0-bad-pull"] {
+        site.push_image("local", "test-app", tag);
+        site.once().expect_code(4);
+    }
+    site.push_image("local", "test-app", "1.3.0-bad-pull");
+
+    for _ in 0..2 {
+        let run = site.once().expect_code(5);
+        assert!(run.stderr.contains("a person has to look"), "{}", run.stderr);
+    }
+    assert_eq!(rollbacks(&site), 2);
+    site.push_image("local", "test-app", "1.4.0");
+    site.once();
+    assert_eq!(
+        site.wait_verdict("test-app", "local", "1.4.0")["verdict"],
+        "verified",
+        "a newer one may come"
+    );
+}
+
+#[test]
+fn where_many_apps_fail_at_once_the_platform_is_suspected_and_nothing_more_is_taken_back() {
+    let apps = ["one", "two", "three", "four"];
+    let site = bed::site("platform").environments(&["local"]).apps(&apps).create();
+    let daemon = site.promoted().start();
+    for app in apps {
+        site.wait_verdict(app, "local", "1.0.0");
+    }
+    for app in apps {
+        site.push_image("local", app, "1.1.0-bad-pull");
+    }
+
+    let unknown = bed::until(|| {
+        let verdicts = site.verdicts();
+        let unknown = verdicts.iter().filter(|verdict| verdict["verdict"] == "unknown").count();
+        (unknown >= 3).then_some(verdicts)
+    });
+    let verdicts = unknown.unwrap_or_else(|| site.give_up("no verdict was kept back"));
+
+    let kept_back = verdicts.iter().find(|verdict| verdict["verdict"] == "unknown").unwrap();
+    let words = kept_back["reasons"][0].as_str().unwrap();
+    assert!(words.contains("of 4 apps fail together") && words.contains("points at the platform"), "{words}");
+    assert!(rollbacks(&site) <= 1, "{:?}", site.moves());
+    let (_, metrics) = daemon.get("/metrics");
+    assert!(metrics.contains("promote_rollbacks_stopped{environment=\"local\"} 1"), "{metrics}");
+    let (_, ready) = daemon.get("/readyz");
+    assert!(ready.contains("platform of local"), "{ready}");
+    daemon.stop();
+}
+
+#[test]
 fn on_failure_hold_leaves_the_failed_version_to_a_person() {
     let hold = "{timeout: 60s, stableFor: 1s, onFailure: hold}";
     let site = bed::site("hold").environments(&["local"]).verify(hold).create();

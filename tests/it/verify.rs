@@ -73,29 +73,6 @@ fn a_slow_version_is_verified_in_the_end() {
 }
 
 #[test]
-fn every_pod_must_run_the_digest() {
-    let site = bed::site("digest").environments(&["local"]).verify("{timeout: 15s, stableFor: 1s}").create();
-    // Something in the cluster writes another image than Git has, as a webhook of a mesh or of a policy may.
-    let other = site.push_image("local", "test-app", "0.9.0");
-    let patch = format!(
-        "    spec:
-      terminationGracePeriodSeconds: 0
-      initContainers:
-      - {{name: sidecar, image: \"{0}/test-app@{other}\", restartPolicy: Always}}
-",
-        site.registry("local")
-    );
-    site.change_base("test-app", |text| {
-        text.replace("    spec:\n      terminationGracePeriodSeconds: 0\n", &patch)
-    });
-
-    let verdict = verdict_on(&site, "");
-
-    assert_eq!(verdict["verdict"], "failed", "{verdict}");
-    assert!(verdict.to_string().contains(&other), "{verdict}");
-}
-
-#[test]
 fn a_stateful_set_is_judged() {
     let site = bed::site("stateful").kind("StatefulSet").environments(&["local"]).create();
     let verdict = verdict_on(&site, "");

@@ -4,102 +4,139 @@
 //! bad is decided in `verify`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::Subject;
 use crate::daemon::Context;
-use crate::deliver::WorkloadId;
-use crate::deliver::cluster::Cluster;
+use crate::deliver::Delivery;
+use crate::deliver::cluster::{Cluster, Unseen};
 use crate::model::{Digest, Repository};
-use crate::verify::kube::{Seen, Watches};
-use crate::verify::{Finding, Judgement, Layer, pods, workload};
+use crate::verify::kube::{View, Watches};
+use crate::verify::rollouts::{self, Memory, Version};
+use crate::verify::{Finding, Judgement, Layer, pods};
+
+/// A registry that did not tell which digests an image has is asked again after this long.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// How long a verdict waits for what explains it …
+const PATIENCE: Duration = Duration::from_secs(2);
+/// … and how many workloads are explained.
+const EXPLAINED: usize = 3;
 
 /// The layers of one rollout.
 pub(super) struct Layers<'a> {
     context: &'a Context,
     subject: &'a Subject,
     repositories: Vec<Repository>,
+    /// The digests that Git names.
+    written: BTreeSet<Digest>,
     watches: Watches,
-    expected: Option<BTreeSet<Digest>>,
+    /// What the registry told of the images' digests, and when.
+    resolved: Option<(Instant, Result<BTreeSet<Digest>, String>)>,
+    memory: Memory,
+    /// What the last look showed.
+    view: View,
 }
 
 impl<'a> Layers<'a> {
     pub(super) fn new(context: &'a Context, subject: &'a Subject) -> Self {
         let names = subject.images.iter().filter_map(|(_, written)| written.new_name.as_deref());
         let repositories = names.filter_map(|name| name.parse().ok()).collect();
-        Self { context, subject, repositories, watches: Watches::default(), expected: None }
+        let written = subject.images.iter().filter_map(|(_, written)| written.digest.clone()).collect();
+        Self {
+            context,
+            subject,
+            repositories,
+            written,
+            watches: Watches::default(),
+            resolved: None,
+            memory: Memory::default(),
+            view: View::default(),
+        }
     }
 
-    /// One look at the workloads that were applied.
-    pub(super) async fn look(&mut self, cluster: &Cluster, workloads: &[WorkloadId]) -> Vec<Finding> {
-        let mut findings = self.rollouts(cluster, workloads).await;
+    /// One look at what was applied; an error is the API server's silence.
+    pub(super) async fn look(
+        &mut self,
+        cluster: &Cluster,
+        delivery: &Delivery,
+    ) -> Result<Vec<Finding>, Unseen> {
+        let mut findings = self.rollouts(cluster, delivery).await?;
         for layer in Layer::ALL {
             if findings.iter().all(|finding| finding.layer != layer) {
                 findings.push(Finding::left_out(layer, "not part of this version's judgement"));
             }
         }
-        findings
+        Ok(findings)
     }
 
-    async fn rollouts(&mut self, cluster: &Cluster, workloads: &[WorkloadId]) -> Vec<Finding> {
-        let only = |judgement| vec![Finding::judged(Layer::Workload, judgement)];
-        let seen = match self.watches.look(cluster, workloads, &self.repositories) {
-            Ok(seen) => seen,
-            Err(cause) => return only(Judgement::wait(format!("the cluster has not told yet: {cause}"))),
-        };
-        if seen.is_empty() {
-            let words = format!("none of the {} workloads that Flux applied uses the image", workloads.len());
-            return only(Judgement::Unknown(words));
-        }
-        let now = Timestamp::now();
-        let rollouts = seen.iter().map(|seen| match self.foreign(seen) {
-            Some(words) => Judgement::wait(words),
-            None => workload::judge(&seen.workload, now),
-        });
-        let workload = Judgement::all(rollouts).unwrap_or_else(|| Judgement::wait("nothing seen yet"));
-        let pods = self.judge_pods(&seen, now).await;
-        vec![Finding::judged(Layer::Workload, workload), Finding::judged(Layer::Pods, pods)]
-    }
-
-    /// Whether the cluster's workload has another image than Git, since something else writes to it.
-    fn foreign(&self, seen: &Seen) -> Option<String> {
-        let digests: Vec<&Digest> =
-            self.subject.images.iter().filter_map(|(_, written)| written.digest.as_ref()).collect();
-        let foreign = seen.images.iter().find(|image| {
-            !digests.is_empty() && !digests.iter().any(|digest| image.ends_with(digest.as_str()))
-        })?;
-        Some(format!("{} has {foreign}, which is not what Git says", seen.workload.name))
-    }
-
-    async fn judge_pods(&mut self, seen: &[Seen], now: Timestamp) -> Judgement {
-        let named: BTreeSet<Digest> =
-            self.subject.images.iter().filter_map(|(_, written)| written.digest.clone()).collect();
-        let judge = |expected: &BTreeSet<Digest>| {
-            let judgements = seen.iter().map(|seen| pods::judge(&seen.pods, expected, now));
-            Judgement::all(judgements).unwrap_or_else(|| Judgement::wait("no pod seen yet"))
-        };
-        if let Some(expected) = &self.expected {
-            return judge(expected);
-        }
-        let first = judge(&named);
-        // Runtimes may report a platform's or a configuration's digest instead of the index's: only then is the
-        // registry asked which those are.
-        let doubtful = match &first {
-            Judgement::Fail(words) => words.contains("none of the expected digests"),
-            Judgement::Unknown(_) => true,
-            _ => false,
-        };
-        if !doubtful && !named.is_empty() {
-            return first;
-        }
-        match self.resolve().await {
-            Ok(expected) => {
-                let judgement = judge(&expected);
-                self.expected = Some(expected);
-                judgement
+    /// What the cluster tells beyond the findings of the last look: warnings, and the last lines of a log.
+    pub(super) async fn explain(&self, cluster: &Cluster) -> Vec<String> {
+        let told = async {
+            let mut told = Vec::new();
+            for seen in self.view.seen.iter().take(EXPLAINED) {
+                let (expected, doubt) = self.expected();
+                let view = pods::View { expected, doubt, served: 0, now: Timestamp::now() };
+                let culprit = pods::culprit(&seen.pods, view);
+                let pod = culprit.map(|(pod, _)| pod.name.as_str());
+                for name in seen.told_by.iter().map(String::as_str).chain(pod) {
+                    told.extend(cluster.warnings(&seen.namespace, name, self.subject.committed).await);
+                }
+                if let Some((pod, Some(container))) = culprit {
+                    let ended = container.restarts > 0;
+                    told.extend(cluster.last_lines(&seen.namespace, &pod.name, &container.name, ended).await);
+                }
             }
-            Err(words) => Judgement::Unknown(format!("the image's digests are not known: {words}")),
+            told
+        };
+        tokio::time::timeout(PATIENCE, told).await.unwrap_or_default()
+    }
+
+    /// The digests that stand for the version, and why there may be more.
+    fn expected(&self) -> (&BTreeSet<Digest>, Option<&str>) {
+        match &self.resolved {
+            Some((_, Ok(expected))) => (expected, None),
+            Some((_, Err(words))) => (&self.written, Some(words.as_str())),
+            None => (&self.written, None),
+        }
+    }
+
+    async fn rollouts(&mut self, cluster: &Cluster, delivery: &Delivery) -> Result<Vec<Finding>, Unseen> {
+        let (workloads, others) = (&delivery.workloads, &delivery.others);
+        self.watches.begin(cluster, workloads, others).await;
+        self.view = match self.watches.look(workloads, others, &self.repositories) {
+            Ok(view) => view,
+            Err(Unseen::Listing) => {
+                let words = "the workloads have not been listed yet";
+                return Ok(vec![Finding::judged(Layer::Workload, Judgement::wait(words))]);
+            }
+            Err(unseen) => return Err(unseen),
+        };
+        self.learn_digests().await;
+        let mut memory = std::mem::take(&mut self.memory);
+        let (expected, doubt) = self.expected();
+        let version = Version { written: &self.written, expected, doubt, begun: self.subject.committed };
+        let findings = rollouts::judge(&self.view, version, &mut memory, Timestamp::now());
+        self.memory = memory;
+        Ok(findings)
+    }
+
+    /// Runtimes may report a platform's or a configuration's digest instead of the index's: only then is the registry asked
+    /// which those are.
+    async fn learn_digests(&mut self) {
+        let doubtful = || {
+            let mut seen = self.view.seen.iter();
+            self.written.is_empty() || seen.any(|seen| pods::is_doubtful(&seen.pods, &self.written))
+        };
+        let due = match &self.resolved {
+            Some((_, Ok(_))) => false,
+            Some((asked, Err(_))) => asked.elapsed() >= ASK_AGAIN,
+            None => doubtful(),
+        };
+        if due {
+            self.resolved = Some((Instant::now(), self.resolve().await));
         }
     }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::edit::Written;
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, VerdictNote};
+use crate::publish::message::Trailers;
 use crate::publish::{Desired, Snapshot, reference};
 use crate::rollout::Decision;
 
@@ -20,6 +21,8 @@ pub struct Subject {
     pub parent: Option<CommitId>,
     /// When it was made.
     pub committed: Timestamp,
+    /// Whether it put back a version because another one failed.
+    pub back: bool,
     /// What the overlay says since then.
     pub images: Vec<(ImageName, Written)>,
 }
@@ -34,6 +37,7 @@ impl Subject {
             commit: origin.commit.clone(),
             parent: origin.parent.clone(),
             committed: origin.time,
+            back: origin.trailers.as_ref().is_some_and(Trailers::is_automatic_rollback),
             images: desired.images.iter().map(|(image, written)| (image.clone(), written.clone())).collect(),
         })
     }

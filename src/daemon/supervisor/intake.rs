@@ -232,7 +232,8 @@ impl Supervisor {
                 }
                 self.context.health.tell("verdicts", result.err().map(|error| error.to_string()));
             }
-            Done::Decided(subject, decision) => self.decided(&subject, &decision),
+            Done::Decided(subject, decision) => self.decided(&subject, *decision),
+            Done::Counted(place, commit, reason, recent) => self.counted(&place, &commit, &reason, recent),
         }
     }
 

@@ -6,12 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Done, JUDGE_AGAIN, Place, Supervisor};
+use super::{Done, JUDGE_AGAIN, Place, Supervisor, exit_of};
 use crate::boundary;
 use crate::daemon::Context;
-use crate::daemon::events::{Decided, Event as _, Progressed};
+use crate::daemon::events::{Decided, Event as _, PlatformSuspected, Progressed};
 use crate::daemon::follow::{self, Subject};
-use crate::model::{CommitId, Exit, Verdict, VerdictNote};
+use crate::model::{CommitId, EnvironmentName, Exit, Verdict, VerdictNote};
+use crate::publish::{Change, PublishError};
+use crate::rollout::rollback::Circumstances;
 use crate::rollout::{Decision, Phase, rollback};
 
 impl Supervisor {
@@ -110,8 +112,10 @@ impl Supervisor {
         self.rollouts.insert(place, (commit, abort));
     }
 
-    pub(super) fn decided(&mut self, subject: &Subject, decision: &Decision) {
+    pub(super) fn decided(&mut self, subject: &Subject, mut decision: Decision) {
         boundary::reached("decided");
+        self.weigh(subject, &mut decision);
+        let decision = &decision;
         let place = (subject.app.clone(), subject.environment.clone());
         if self.rollouts.get(&place).is_some_and(|(commit, _)| *commit == subject.commit) {
             self.rollouts.remove(&place);
@@ -143,11 +147,8 @@ impl Supervisor {
         if !already_unknown {
             self.write(lines);
         }
-        let back =
-            self.snapshot.desired.get(&place).and_then(|desired| desired.origin()).is_some_and(|origin| {
-                origin.commit == subject.commit
-                    && matches!(&origin.trailers, Some(trailers) if trailers.is_automatic_rollback())
-            });
+        let stands = self.snapshot.desired.get(&place).and_then(|desired| desired.origin());
+        let back = subject.back && stands.is_some_and(|origin| origin.commit == subject.commit);
         match decision.verdict {
             Verdict::Verified => self.end(if back { Exit::RolledBack } else { Exit::Done }),
             // What failed was taken back, and whether that helped is not known.
@@ -178,53 +179,125 @@ impl Supervisor {
         }
     }
 
+    /// Where many apps fail together, none of their versions is blamed: what is unknown is judged again.
+    fn weigh(&mut self, subject: &Subject, decision: &mut Decision) {
+        let failures = self.failures.entry(subject.environment.clone()).or_default();
+        match decision.verdict {
+            Verdict::Failed => failures.note(&subject.app, Timestamp::now()),
+            Verdict::Verified => failures.forget(&subject.app),
+            Verdict::Unknown | Verdict::Superseded => {}
+        }
+        if let Some(words) = self.suspicion(&subject.environment)
+            && decision.verdict == Verdict::Failed
+        {
+            decision.verdict = Verdict::Unknown;
+            decision.reasons.insert(0, words);
+        }
+    }
+
+    /// Why all rollbacks of an environment are stopped, if they are; a change is told.
+    fn suspicion(&mut self, environment: &EnvironmentName) -> Option<String> {
+        let apps = self.snapshot.desired.keys().filter(|(_, known)| known == environment).count();
+        let words = self.failures.get_mut(environment)?.weigh(apps, Timestamp::now());
+        PlatformSuspected { environment, suspected: words.is_some() }.emit(&self.context.metrics);
+        self.context.health.tell(&format!("platform of {environment}"), words.clone());
+        words
+    }
+
     /// Takes back the version that `commit` brought, or says once why it stays.
     fn take_back(&mut self, place: &Place, commit: &CommitId, reason: &str, known: bool) {
-        let (app, environment) = place;
-        let snapshot = self.snapshot.clone();
-        let (Some(desired), Some(settings)) =
-            (snapshot.desired.get(place), snapshot.config.environments.get(environment))
-        else {
-            return;
-        };
+        let stands = self.snapshot.desired.get(place).and_then(|desired| desired.origin());
         // Whatever came after the failed version is another one, with a verdict of its own to come.
-        let stands = desired.origin().is_some_and(|origin| origin.commit == *commit);
+        let stands = stands.is_some_and(|origin| origin.commit == *commit);
+        if !stands || self.publishing.contains(place) || self.taking_back.contains(place) {
+            return;
+        }
+        if self.suspicion(&place.1).is_some() {
+            return self.end(Exit::Failed);
+        }
+        let reason = self.why(place, reason, known);
+        // What stays anyway needs no count.
+        match self.way_back(place, &reason, 0) {
+            Some(Ok(_)) if self.kept.contains(&(place.clone(), commit.clone())) => self.end(Exit::Failed),
+            Some(Ok(_)) => {
+                self.taking_back.insert(place.clone());
+                let (mirror, place, commit) = (self.context.mirror.clone(), place.clone(), commit.clone());
+                self.tasks.spawn(async move {
+                    let since = Timestamp::now() - rollback::WINDOW;
+                    let counted = mirror.history(since).await;
+                    let counted = counted.map(|entries| rollback::count(&entries, &place.0, &place.1, since));
+                    Done::Counted(place, commit, reason, counted)
+                });
+            }
+            Some(Err(kept)) => self.keep(place, commit, &reason, &kept),
+            None => {}
+        }
+    }
+
+    /// Goes on with a rollback, now that it is known how many there were lately.
+    pub(super) fn counted(
+        &mut self,
+        place: &Place,
+        commit: &CommitId,
+        reason: &str,
+        recent: Result<usize, PublishError>,
+    ) {
+        self.taking_back.remove(place);
+        let recent = match recent {
+            Ok(recent) => recent,
+            // The next pass tries again.
+            Err(error) => {
+                self.end(exit_of(&error));
+                return self.context.health.set("git", Some(error.to_string()));
+            }
+        };
+        let stands = self.snapshot.desired.get(place).and_then(|desired| desired.origin());
+        let stands = stands.is_some_and(|origin| origin.commit == *commit);
         if !stands || self.publishing.contains(place) {
             return;
         }
-        let reason = match (known, desired.origin()) {
-            (false, Some(origin)) => snapshot
-                .verdicts
-                .of_commit(&origin.commit)
-                .iter()
-                .find(|note| note.verdict == Verdict::Failed)
-                .map_or(reason.to_owned(), |note| note.reasons.join("; ")),
-            _ => reason.to_owned(),
-        };
+        match self.way_back(place, reason, recent) {
+            Some(Ok(change)) => self.publish(vec![change]),
+            Some(Err(kept)) => self.keep(place, commit, reason, &kept),
+            None => {}
+        }
+    }
+
+    /// The reason of a failure: as it was judged by this process, or as the note has it.
+    fn why(&self, place: &Place, reason: &str, known: bool) -> String {
+        let origin = self.snapshot.desired.get(place).and_then(|desired| desired.origin());
+        let note = origin.filter(|_| !known).and_then(|origin| {
+            let notes = self.snapshot.verdicts.of_commit(&origin.commit);
+            notes.iter().find(|note| note.verdict == Verdict::Failed).map(|note| note.reasons.join("; "))
+        });
+        note.unwrap_or_else(|| reason.to_owned())
+    }
+
+    /// The change that takes back what stands, after so many rollbacks within the last hour.
+    fn way_back(&self, place: &Place, reason: &str, recent: usize) -> Option<Result<Change, rollback::Kept>> {
+        let (app, environment) = place;
+        let desired = self.snapshot.desired.get(place)?;
+        let settings = self.snapshot.config.environments.get(environment)?;
         let bad = |digest: &crate::model::Digest| {
             let quarantined = desired.record.quarantine.iter().any(|entry| entry.digest == *digest);
             let failed = desired.images.keys().any(|image| {
-                snapshot
+                self.snapshot
                     .verdicts
                     .latest(app, environment, image, digest)
                     .is_some_and(|note| note.verdict == Verdict::Failed)
             });
             quarantined || failed
         };
-        let verify = settings.verify.on_failure;
-        match rollback::of(app, environment, &desired.events, verify, &reason, Timestamp::now(), bad) {
-            Ok(change) => {
-                self.publish(vec![change]);
-            }
-            Err(kept) => {
-                self.end(Exit::Failed);
-                let commit = desired.origin().map(|origin| origin.commit.clone());
-                if let Some(commit) = commit
-                    && self.kept.insert((place.clone(), commit.clone()))
-                {
-                    tracing::error!(%app, %environment, %commit, reason, %kept, "the failed version stays");
-                }
-            }
+        let circumstances =
+            Circumstances { on_failure: settings.verify.on_failure, recent, now: Timestamp::now() };
+        Some(rollback::of(app, environment, &desired.events, circumstances, reason, bad))
+    }
+
+    fn keep(&mut self, place: &Place, commit: &CommitId, reason: &str, kept: &rollback::Kept) {
+        self.end(Exit::Failed);
+        if self.kept.insert((place.clone(), commit.clone())) {
+            let (app, environment) = place;
+            tracing::error!(%app, %environment, %commit, reason, %kept, "the failed version stays");
         }
     }
 }

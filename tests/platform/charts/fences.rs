@@ -44,10 +44,23 @@ fn flux(namespace: &str) -> Vec<String> {
 
 /// The rights of a namespace of apps.
 fn apps(scope: &str) -> Vec<String> {
-    ["apps/deployments", "apps/statefulsets", "apps/daemonsets", "/pods"]
-        .iter()
-        .flat_map(|resource| ["list", "watch"].map(|verb| format!("{scope} {resource} {verb}")))
-        .collect()
+    [
+        "apps/deployments",
+        "apps/replicasets",
+        "apps/statefulsets",
+        "apps/daemonsets",
+        "batch/jobs",
+        "batch/cronjobs",
+        "/pods",
+    ]
+    .iter()
+    .flat_map(|resource| ["list", "watch"].map(|verb| format!("{scope} {resource} {verb}")))
+    .chain([format!("{scope} /events list")])
+    .collect()
+}
+
+fn logs(scope: &str) -> Vec<String> {
+    vec![format!("{scope} /pods/log get")]
 }
 
 fn nodes() -> Vec<String> {
@@ -68,7 +81,10 @@ fn it_has_the_rights_it_uses_and_no_other() {
             TWO,
             [flux("flux-system"), apps("test-app"), apps("graphwiki"), nodes(), lease("promoted")].concat(),
         ),
-        (ALL, [flux("flux-system"), flux("teams"), apps("*"), nodes(), lease("conveyor")].concat()),
+        (
+            ALL,
+            [flux("flux-system"), flux("teams"), apps("*"), logs("*"), nodes(), lease("conveyor")].concat(),
+        ),
         (NONE, Vec::new()),
     ] {
         assert_eq!(rights(&rendered(values)), expected.into_iter().collect(), "{values:?}");

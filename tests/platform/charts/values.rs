@@ -25,6 +25,7 @@ pub(crate) const ALL: &[&str] = &[
     "serviceAccount.name=courier",
     "serviceAccount.annotations.example=yes",
     "rbac.allNamespaces=true",
+    "rbac.podLogs=true",
     "rbac.fluxNamespaces={flux-system,teams}",
     "networkPolicy.egress[0].namespace=gitea",
     "networkPolicy.egress[0].ports={3000}",

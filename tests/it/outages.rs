@@ -1,0 +1,203 @@
+//! An API server that is cut off, hangs or shows only a part proves nothing about a version.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::bed::{self, Site, bed, until};
+
+/// A wire between the daemon and the bed's API server that can be cut or held.
+struct Wire {
+    address: String,
+    held: Arc<AtomicBool>,
+    refuses: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let wire = Self { address, held: Arc::default(), refuses: Arc::default(), open: Arc::default() };
+        let server = bed().server().trim_start_matches("https://").to_owned();
+        let (held, refuses, open) = (wire.held.clone(), wire.refuses.clone(), wire.open.clone());
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let far = TcpStream::connect(&server);
+                let (false, Ok(far)) = (refuses.load(Ordering::SeqCst), far) else { continue };
+                open.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                for (from, to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))] {
+                    let held = held.clone();
+                    std::thread::spawn(move || carry(from.unwrap(), to.unwrap(), &held));
+                }
+            }
+        });
+        wire
+    }
+
+    /// Cuts every connection; new ones are taken.
+    fn cut(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Cuts every connection and takes no new one until told otherwise.
+    fn refuse(&self, refuses: bool) {
+        self.refuses.store(refuses, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// Lets nothing pass any more, without a word.
+    fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Has the site's daemon reach its cluster over this wire.
+    fn put_before(&self, site: &Site) {
+        let text = std::fs::read_to_string(&bed().kubeconfig).unwrap();
+        site.write_secret("kubeconfig", &text.replace(&bed().server(), &format!("https://{}", self.address)));
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, held: &AtomicBool) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        while held.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    _ = to.shutdown(Shutdown::Both);
+}
+
+fn site(name: &str, verify: &str) -> Site {
+    bed::site(name).environments(&["local"]).verify(verify).create()
+}
+
+#[test]
+fn a_watch_that_is_cut_again_and_again_goes_on_where_it_was() {
+    let site = site("cut", "{timeout: 60s, stableFor: 6s}");
+    let wire = Wire::new();
+    wire.put_before(&site);
+    site.push_image("local", "test-app", "1.1.0");
+    let daemon = site.promoted().start();
+    let verdict = until(|| {
+        wire.cut();
+        std::thread::sleep(Duration::from_millis(900));
+        site.verdicts().into_iter().find(|verdict| verdict["tag"] == "1.1.0")
+    });
+    daemon.stop();
+    let verdict = verdict.unwrap_or_else(|| site.give_up("there was no verdict on 1.1.0"));
+    assert_eq!(verdict["verdict"], "verified", "{verdict}");
+}
+
+#[test]
+fn an_outage_of_the_api_server_is_waited_out() {
+    let site = site("outage", "{timeout: 30s, stableFor: 1s}");
+    site.once().expect_code(0);
+    let wire = Wire::new();
+    wire.put_before(&site);
+    site.push_image("local", "test-app", "1.1.0-bad-slow");
+    let daemon = site.promoted().start();
+    daemon.wait_log("\"rolling out\"");
+    wire.refuse(true);
+    daemon.wait_log("can't be reached");
+    site.wait_rolled_out("local", "test-app", "1.1.0-bad-slow");
+    wire.refuse(false);
+    let verdict = site.wait_verdict("test-app", "local", "1.1.0-bad-slow");
+    daemon.stop();
+    assert_eq!(verdict["verdict"], "verified", "{verdict}");
+}
+
+#[test]
+fn an_api_server_that_hangs_takes_no_version_back() {
+    let site = site("hangs", "{timeout: 8s, stableFor: 1s}");
+    site.once().expect_code(0);
+    let wire = Wire::new();
+    wire.put_before(&site);
+    site.push_image("local", "test-app", "1.1.0-bad-never-ready");
+    let daemon = site.promoted().start();
+    daemon.wait_log("\"rolling out\"");
+    std::thread::sleep(Duration::from_secs(2));
+    wire.hold();
+    let verdict = site.wait_verdict("test-app", "local", "1.1.0-bad-never-ready");
+    daemon.stop();
+    assert_eq!(verdict["verdict"], "unknown", "{verdict}");
+    assert_eq!(site.moves().len(), 1, "nothing was taken back");
+}
+
+/// What the daemon needs to see in a namespace, as the chart has it.
+const RIGHTS: [(&str, &str); 5] =
+    [("apps", "deployments"), ("apps", "replicasets"), ("", "pods"), ("", "events"), ("", "pods/log")];
+
+/// Lets the site's daemon be an account with all rights but one.
+fn without(site: &Site, left_out: &str) {
+    let namespace = site.namespace("local");
+    let rules: String = RIGHTS
+        .iter()
+        .filter(|(_, resource)| *resource != left_out)
+        .map(|(group, resource)| {
+            format!("- {{apiGroups: [\"{group}\"], resources: [{resource}], verbs: [get, list, watch]}}\n")
+        })
+        .collect();
+    let objects = format!(
+        "apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: looks}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: looks}}
+rules:
+- {{apiGroups: [kustomize.toolkit.fluxcd.io, source.toolkit.fluxcd.io], resources: [\"*\"], verbs: [list, watch, patch]}}
+{rules}---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: looks}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: looks}}
+subjects: [{{kind: ServiceAccount, name: looks, namespace: {namespace}}}]
+"
+    );
+    site.apply(&objects, &["-n", &namespace]);
+    let token = site.kubectl(&["create", "token", "looks", "-n", &namespace]);
+    let text = std::fs::read_to_string(&bed().kubeconfig).unwrap();
+    let mut kubeconfig: Value = serde_yaml::from_str(&text).unwrap();
+    kubeconfig["users"][0]["user"] = serde_json::json!({"token": token.trim()});
+    site.write_secret("kubeconfig", &kubeconfig.to_string());
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_and_the_rest_works() {
+    let site = site("rights", "{timeout: 20s, stableFor: 1s, onFailure: hold}");
+    for (number, (left_out, expected, words)) in [
+        ("replicasets", "verified", "not seen: replicasets.apps is forbidden"),
+        ("pods", "unknown", "its pods cannot be seen: pods is forbidden"),
+        ("deployments", "unknown", "deployments.apps is forbidden"),
+        ("events", "verified", "pods run the expected image"),
+        ("pods/log", "verified", "pods run the expected image"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        without(&site, left_out);
+        let tag = format!("1.{}.0", number + 1);
+        site.push_image("local", "test-app", &tag);
+        site.once();
+        let verdict = site.wait_verdict("test-app", "local", &tag);
+        assert_eq!(verdict["verdict"], expected, "without {left_out}: {verdict}");
+        assert!(verdict.to_string().contains(words), "without {left_out}: {verdict}");
+    }
+    // What only explains is missed without a word.
+    without(&site, "events");
+    site.push_image("local", "test-app", "1.9.0-bad-crash");
+    site.once().expect_code(5);
+    let verdict = site.wait_verdict("test-app", "local", "1.9.0-bad-crash");
+    assert_eq!(verdict["reasons"].as_array().unwrap().len(), 1, "{verdict}");
+}
