@@ -1,6 +1,7 @@
 //! The one task that knows all others: takes what they saw, holds elections, starts what follows.
 
 mod asking;
+mod copying;
 mod intake;
 mod judging;
 
@@ -34,7 +35,7 @@ use crate::model::{
 use crate::publish::{Change, Outcome, PublishError, Published, Snapshot};
 use crate::rollout::Decision;
 use crate::rollout::platform::Failures;
-use crate::transfer;
+use crate::transfer::TransferError;
 
 /// How many digests are asked for at the same time.
 const AT_ONCE: usize = 16;
@@ -73,7 +74,7 @@ enum Done {
     Resolved(Repository, Ask, Result<Answer, DiscoverError>),
     Published(Vec<Change>, Result<Published, PublishError>),
     Previewed(Result<(Vec<Outcome>, String), PublishError>),
-    Copied(Place, Box<Promotion>, Result<(), transfer::TransferError>),
+    Copied(Place, Box<Promotion>, Result<(), TransferError>),
     Decided(Box<Subject>, Box<Decision>),
     /// How many versions of a place were taken back lately, before the commit's is.
     Counted(Place, CommitId, String, Result<usize, PublishError>),
@@ -475,24 +476,6 @@ impl Supervisor {
         self.tasks.spawn(async move {
             let result = mirror.publish(changes.clone(), false).await;
             Done::Published(changes, result)
-        });
-    }
-
-    fn copy(&mut self, promotion: Promotion) {
-        let place = (promotion.change.app.clone(), promotion.change.environment.clone());
-        self.copying.insert(place.clone());
-        let registries = self.context.registries.clone();
-        self.tasks.spawn(async move {
-            let mut result = Ok(());
-            for step in &promotion.transfers {
-                let copied =
-                    transfer::copy(&registries, &step.from, &step.to, &step.digest, &step.tag, &|_| {}).await;
-                if let Err(error) = copied {
-                    result = Err(error);
-                    break;
-                }
-            }
-            Done::Copied(place, Box::new(promotion), result)
         });
     }
 }

@@ -72,6 +72,72 @@ fn an_image_that_the_registry_has_lost_is_copied_again_without_a_commit() {
     assert_eq!(site.git(&["for-each-ref"]), refs);
 }
 
+/// Gives the app a second image, which stands in both environments; its digest.
+fn with_second_image(site: &Site) -> String {
+    let digests = ["local", "aws"].map(|environment| {
+        let digest = site.push_image(environment, "helper", "2.0.0");
+        let path = format!("deploy/apps/test-app/overlays/{environment}/kustomization.yaml");
+        let (name, overlay) = (site.registry(environment), site.overlay(environment, "test-app"));
+        let entry = format!(
+            "images:\n- name: helper\n  newName: {name}/helper\n  newTag: \"2.0.0\"\n  digest: {digest}\n"
+        );
+        site.commit("A second image", &[(path.as_str(), Some(&overlay.replace("images:\n", &entry)))]);
+        digest
+    });
+    site.write_config(|text| {
+        let second = "    images:\n      helper: {policy: {semver: {range: \"*\"}}}\n";
+        text.replace("    images:\n", second)
+    });
+    assert_eq!(digests[0], digests[1]);
+    digests[0].clone()
+}
+
+#[test]
+fn an_image_that_stands_and_was_lost_comes_back_with_the_one_that_moves() {
+    let site = bed::site("lost-beside").create();
+    let helper = with_second_image(&site);
+    site.push_image("local", "test-app", "1.1.0");
+    site.once().expect_code(0);
+    site.delete_image("aws", "helper", &helper);
+
+    promote(&site).expect_code(0);
+
+    assert_eq!(to_aws(&site).len(), 1);
+    assert_eq!(site.image_digest("aws", "helper", "2.0.0"), Some(helper));
+}
+
+#[test]
+fn an_automatic_promotion_brings_back_what_stands_and_was_lost() {
+    let site = bed::site("lost-automatic").create();
+    let helper = with_second_image(&site);
+    let automatic = "    after: [local]\n    update: auto\n";
+    site.write_config(|text| text.replace("    after: [local]\n", automatic));
+    site.delete_image("aws", "helper", &helper);
+    let daemon = site.promoted().start();
+    site.push_image("local", "test-app", "1.1.0");
+
+    site.wait_commit(|commit| commit.subject == "test-app: aws 1.0.0 → 1.1.0", "promotes 1.1.0");
+
+    assert_eq!(site.image_digest("aws", "helper", "2.0.0"), Some(helper));
+    daemon.stop();
+}
+
+#[test]
+fn a_tag_that_moves_after_its_verdict_takes_nothing_else_along() {
+    let site = verified(bed::site("moved"), "1.1.0");
+    let good = site.image_digest("local", "test-app", "1.1.0").unwrap();
+    let other = site.push_image_with("local", "test-app", "1.1.0", "other content");
+
+    promote(&site).expect_code(0);
+
+    assert_ne!(good, other);
+    for environment in ["local", "aws"] {
+        assert!(site.overlay(environment, "test-app").contains(&format!("digest: {good}")), "{environment}");
+    }
+    assert_eq!(site.image_digest("aws", "test-app", "1.1.0"), Some(good.clone()));
+    assert_eq!(site.wait_verdict("test-app", "aws", "1.1.0")["digest"], json!(good));
+}
+
 #[test]
 fn an_image_for_several_platforms_is_copied_with_all_of_them() {
     let site = bed::site("platforms").create();

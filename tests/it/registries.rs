@@ -3,10 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use promote::discover::{Registries, RegistriesOptions, RegistryEvent};
+use promote::discover::{Credentials, Registries, RegistriesOptions, RegistryEvent};
 use promote::model::{Repository, Tag};
+use promote::transfer::{self, Progress};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::bed::{self, Registry, Release, Site, until};
@@ -149,6 +151,50 @@ fn a_registry_of_ecr_is_read_with_the_password_that_aws_gives() {
     assert!(!run.stderr.contains("canary") && !run.stderr.contains("auth-token"), "{}", run.stderr);
     assert!(site.overlay("local", "test-app").contains(&format!("newName: {HOST}/apps/test-app\n")));
     assert!(site.overlay("local", "test-app").contains(&digest));
+}
+
+// --- Passwords that change ---
+
+#[test]
+fn a_password_that_changes_in_the_middle_of_a_copy_does_not_end_it() {
+    // As bcrypt.
+    const FIRST: &str = "u:$2b$05$abcdefghijklmnopqrstuu3rQZA.e/048YzLTJ55aycWHfqo0a49W\n";
+    const SECOND: &str = "u:$2b$05$abcdefghijklmnopqrstuuKbPhTOR7Pvo59BRa0eQ090CMHpax.C6\n";
+    for release in [Release::Debian, Release::Newest] {
+        let folder = tempfile::tempdir().unwrap();
+        let (htpasswd, login) = (folder.path().join("htpasswd"), folder.path().join("config.json"));
+        let auth = format!("auth: {{htpasswd: {{realm: theirs, path: \"{}\"}}}}", htpasswd.display());
+        std::fs::write(&htpasswd, FIRST).unwrap();
+        let source = Registry::start_in(&folder.path().join("source"), release, "", "");
+        let target = Registry::start_in(&folder.path().join("target"), release, "", &auth);
+        let log_in = |password: &str| {
+            let auths =
+                serde_json::json!({"auths": {target.host(): {"username": "u", "password": password}}});
+            std::fs::write(&login, auths.to_string()).unwrap();
+        };
+        log_in("first");
+        let digest = source.push("app", "1.0.0", "one");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let credentials = Credentials::new(vec![login.clone()]);
+        let registries =
+            Registries::new(RegistriesOptions { credentials, ..RegistriesOptions::default() }).unwrap();
+        let repository = |host: &str| Repository::new(host.parse().unwrap(), "app").unwrap();
+        let (from, to) = (repository(source.host()), repository(target.host()));
+        let changed = AtomicUsize::new(0);
+        let progress = |at: Progress| {
+            if at.blobs_done == 1 && changed.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::fs::write(&htpasswd, SECOND).unwrap();
+                log_in("second");
+            }
+        };
+        let (wanted, tag) = (digest.parse().unwrap(), "1.0.0".parse().unwrap());
+
+        block_on(transfer::copy(&registries, &from, &to, &wanted, &tag, &progress)).unwrap();
+
+        assert!(changed.into_inner() > 0, "{release:?}: the password changed while blobs were copied");
+        let found = block_on(registries.digest(&to, &tag)).unwrap();
+        assert_eq!(found, Some(wanted), "{release:?}");
+    }
 }
 
 // --- What the kinds of registry do with lists and tags ---

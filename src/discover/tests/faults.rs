@@ -303,6 +303,28 @@ async fn little_quota_slows_the_feed_before_it_is_used_up_and_is_told() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_never_ends_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let way = format!("https://{}", silent.local_addr().unwrap());
+    // Accepted, and never answered.
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok(connection) = silent.accept().await {
+            held.push(connection);
+        }
+    });
+    let registries = anonymous();
+    registries.set_endpoint("registry.example".parse().unwrap(), &way).unwrap();
+    let repository = Repository::new("registry.example".parse().unwrap(), "team/app").unwrap();
+
+    let listed = tokio::time::timeout(Duration::from_secs(30), registries.tags(&repository, None)).await;
+
+    let error = listed.expect("it does not wait for ever").unwrap_err();
+    assert_eq!(error.kind(), "unreachable");
+    assert!(error.to_string().contains("can't reach registry.example"), "{error}");
+}
+
+#[tokio::test]
 async fn nobody_there_is_an_error_that_names_the_registry() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let host: RegistryHost = listener.local_addr().unwrap().to_string().parse().unwrap();
