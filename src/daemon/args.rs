@@ -103,13 +103,14 @@ impl Args {
     }
 }
 
-/// Reads `HOST=ADDR`.
+/// Reads `HOST=ADDR`; `HOST=https://ADDR` speaks TLS to a loopback address too.
 pub fn endpoint(text: &str) -> Result<(RegistryHost, String), String> {
     let (host, address) =
         text.split_once('=').ok_or("expected HOST=ADDR, as in k3d-registry:5000=localhost:5000")?;
     let host = host.parse::<RegistryHost>().map_err(|error| error.to_string())?;
-    let address = address.parse::<RegistryHost>().map_err(|error| error.to_string())?;
-    Ok((host, address.to_string()))
+    let (scheme, bare) = address.strip_prefix("https://").map_or(("", address), |bare| ("https://", bare));
+    let bare = bare.parse::<RegistryHost>().map_err(|error| error.to_string())?;
+    Ok((host, format!("{scheme}{bare}")))
 }
 
 /// The registry credentials of the files that were named, or else the person's own.

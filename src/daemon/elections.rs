@@ -56,6 +56,8 @@ pub struct Intentions {
     pub resolve: BTreeMap<(Repository, Ask), Depth>,
     /// Versions that a gate keeps waiting, and until when.
     pub waiting: BTreeSet<(Timestamp, Repository, Tag)>,
+    /// Versions that do not run where they would go, as they were read.
+    pub unfit: BTreeSet<Image>,
     /// Whether a gate keeps back anything.
     pub gated: bool,
     /// How many versions are above what stands, of the image of each app that has the most.
@@ -129,7 +131,8 @@ impl World<'_> {
             let place = (app.clone(), environment.clone());
             let broken = desired.problem.as_ref().or(desired.record_problem.as_ref());
             let free = broken.is_none() && desired.record.held(self.now).is_none();
-            let remark = broken.or(desired.remarks.first()).cloned();
+            let all = || (!desired.remarks.is_empty()).then(|| desired.remarks.join("; "));
+            let remark = broken.cloned().or_else(all);
             if settings.after.is_empty() && self.serves(environment) {
                 intentions.remarks.insert(place, remark);
                 if free {
@@ -243,7 +246,7 @@ impl World<'_> {
                     if asks.len() > 1 {
                         // Without their number, which would make a new remark of each answer.
                         let words = "its tags are being dated; the newest is elected when all are";
-                        into.remarks.insert(place.clone(), Some(format!("{image}: {words}")));
+                        remark(into, &place, format!("{image}: {words}"));
                     }
                     for ask in asks {
                         let wanted = resolve.entry((repository.clone(), ask)).or_insert(depth);
@@ -274,13 +277,27 @@ impl World<'_> {
 
 /// Says why an image stays, unless that is as it should be.
 fn note(into: &mut Intentions, place: &Place, image: &ImageName, repository: &Repository, why: &Why) {
-    if let Why::Gated { tag, unmet } = why {
-        into.gated = true;
-        into.waiting.extend(unmet.until.map(|until| (until, repository.clone(), tag.clone())));
+    let first = if let Why::Exhausted(first) = why { first } else { why };
+    match first {
+        Why::Gated { tag, unmet } => {
+            into.gated = true;
+            into.waiting.extend(unmet.until.map(|until| (until, repository.clone(), tag.clone())));
+        }
+        Why::Unfit { image, .. } => _ = into.unfit.insert(image.clone()),
+        _ => {}
     }
-    if !matches!(why, Why::UpToDate | Why::NoTags) {
-        into.remarks.insert(place.clone(), Some(format!("{image}: {why}")));
+    if *why != Why::UpToDate {
+        remark(into, place, format!("{image}: {why}"));
     }
+}
+
+/// Adds to what people should know of a place.
+fn remark(into: &mut Intentions, place: &Place, words: String) {
+    let known = into.remarks.entry(place.clone()).or_default();
+    *known = Some(match known.take() {
+        Some(before) => format!("{before}; {words}"),
+        None => words,
+    });
 }
 
 pub(super) fn standing(written: &Written) -> Standing<'_> {

@@ -30,12 +30,15 @@ impl Event for &RegistryEvent {
                 metrics.registry_backoff.with_label_values(&[registry.as_str()]).set(pause);
                 tracing::warn!(%registry, %until, "the registry asks to be left alone");
             }
+            RegistryEvent::Answers { registry } => {
+                metrics.registry_backoff.with_label_values(&[registry.as_str()]).set(0.0);
+            }
             RegistryEvent::Blocked { registry, reason } => {
                 metrics.outbound_blocked.with_label_values(&[*reason]).inc();
                 tracing::warn!(%registry, %reason, "an address that the registry named was not connected to");
             }
             RegistryEvent::DroppedTags { repository, count } => {
-                tracing::debug!(%repository, count, "tags that name no version were left out");
+                tracing::info!(%repository, count, "tags that name no version were left out");
             }
             RegistryEvent::Quota { registry, remaining } => {
                 let remaining = i64::try_from(*remaining).unwrap_or(i64::MAX);

@@ -86,7 +86,7 @@ pub fn main(args: &Args) -> Exit {
     log_to_stderr(args.log_format, &args.log_level);
     _ = rustls::crypto::ring::default_provider().install_default();
     // One thread is enough for all that waits, and tasks that wake each other cost least on one.
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "no runtime");

@@ -94,6 +94,8 @@ pub struct Supervisor {
     troubles: BTreeMap<RegistryHost, Trouble>,
     /// Tags that were pushed again with other content than stands in Git, and the content that was told.
     moved_tags: BTreeMap<(Repository, Tag), Digest>,
+    /// Listed tags that could not be asked for at the last look.
+    unnamed: BTreeMap<Repository, Vec<Tag>>,
     facts: HashMap<Digest, Facts>,
     /// When images were first seen, which alone is not to be found again anywhere else.
     seen: FirstSeen,
@@ -107,8 +109,10 @@ pub struct Supervisor {
     /// How far places were behind their registries when it was last told.
     behind: BTreeMap<Place, usize>,
     rankings: Rankings,
-    /// Tags that are listed and have no digest: how often they were asked for, and when they are again.
+    /// Tags that are listed and have no digest, or one that does not run: how often they were asked for, and when they are again.
     absent: HashMap<(Repository, Tag), (u32, Instant)>,
+    /// Versions that do not run where they would go, as they were read.
+    unfit: BTreeSet<Image>,
     overtaken: BTreeMap<Place, Vec<Image>>,
     targets: watch::Sender<feed::Targets>,
     feeds: BTreeMap<RegistryHost, tokio::task::JoinHandle<()>>,
@@ -158,6 +162,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         standing: StandingTags::new(),
         troubles: BTreeMap::new(),
         moved_tags: BTreeMap::new(),
+        unnamed: BTreeMap::new(),
         facts: HashMap::new(),
         seen,
         answers: 0,
@@ -167,6 +172,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         behind: BTreeMap::new(),
         rankings: Rankings::default(),
         absent: HashMap::new(),
+        unfit: BTreeSet::new(),
         overtaken: BTreeMap::new(),
         targets: watch::Sender::new(BTreeMap::new()),
         feeds: BTreeMap::new(),
@@ -404,10 +410,11 @@ impl Supervisor {
         let now = Timestamp::now();
         self.look_again_at_what_waited(now);
         let mut rankings = std::mem::take(&mut self.rankings);
-        let Intentions { changes, promotions, resolve, waiting, gated, behind, remarks } =
+        let Intentions { changes, promotions, resolve, waiting, unfit, gated, behind, remarks } =
             self.world(now).elect(&mut rankings);
         self.rankings = rankings;
         self.waiting = waiting;
+        self.look_again_at_unfit(unfit);
         if gated {
             self.end(Exit::Blocked);
         }

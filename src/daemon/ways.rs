@@ -1,11 +1,13 @@
 //! The ways to the registries of local clusters, as the clusters publish them.
 //!
 //! They stand in for `--registry-endpoint` where a person has given none for that name. A cluster is asked until it has
-//! answered; from within a Pod the way would lead nowhere, so that a Pod does not ask its own.
+//! answered, and again every ten minutes; from within a Pod the way would lead nowhere, so that a Pod does not ask its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::clusters::Clusters;
 use crate::config::{Cluster, Config};
@@ -16,11 +18,15 @@ use crate::model::{EnvironmentName, RegistryHost};
 /// How long is waited for the answers.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A cluster that is made anew under its old name publishes another way.
+const ASK_AGAIN: Duration = Duration::from_mins(10);
+
 /// What was given by flags, and which clusters have answered.
 #[derive(Debug, Default)]
 pub struct Ways {
     given: BTreeSet<RegistryHost>,
-    answered: Mutex<BTreeSet<String>>,
+    /// Which clusters have answered for which registry, and when.
+    answered: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Ways {
@@ -57,7 +63,8 @@ impl Ways {
         registry: &RegistryHost,
     ) {
         let key = format!("{cluster:?} {registry}");
-        if self.answered.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        if answered.is_some_and(|answered| answered.elapsed() < ASK_AGAIN) {
             return;
         }
         let answer = match clusters.cluster(cluster).await {
@@ -78,6 +85,6 @@ impl Ways {
                 return;
             }
         }
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).insert(key, Instant::now());
     }
 }

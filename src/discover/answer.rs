@@ -1,11 +1,12 @@
 //! What an answer says when it is not the hoped-for one, and bodies that can't grow without bound.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::DiscoverError;
@@ -26,15 +27,17 @@ const SMALL: usize = 1024 * 1024;
 /// What one question holds in memory.
 pub(crate) struct Turn<'a> {
     large: &'a Semaphore,
-    permit: Option<SemaphorePermit<'a>>,
+    of_host: Arc<Semaphore>,
+    permits: Option<(OwnedSemaphorePermit, SemaphorePermit<'a>)>,
     kept: usize,
 }
 
 impl Turn<'_> {
     async fn keep(&mut self, length: usize) {
         self.kept += length;
-        if self.kept > SMALL && self.permit.is_none() {
-            self.permit = self.large.acquire().await.ok();
+        if self.kept > SMALL && self.permits.is_none() {
+            let of_host = Arc::clone(&self.of_host).acquire_owned().await.ok();
+            self.permits = of_host.zip(self.large.acquire().await.ok());
         }
     }
 }
@@ -139,12 +142,12 @@ impl Connections {
         response: Response,
         limit: usize,
     ) -> Result<Bytes, DiscoverError> {
-        self.body_in_turn(registry, what, response, limit, &mut self.turn()).await
+        self.body_in_turn(registry, what, response, limit, &mut self.turn(&self.host(registry))).await
     }
 
     /// A turn of what may grow large.
-    pub(crate) fn turn(&self) -> Turn<'_> {
-        Turn { large: &self.large, permit: None, kept: 0 }
+    pub(crate) fn turn(&self, host: &Host) -> Turn<'_> {
+        Turn { large: &self.large, of_host: Arc::clone(&host.large), permits: None, kept: 0 }
     }
 
     /// Reads a body of at most `limit` bytes, as one of several that are held together.

@@ -16,14 +16,14 @@ use super::ecr::Passwords;
 use super::egress::{NoLinkLocal, PublicOnly, Way};
 use super::host::{Host, lock};
 use super::request::{Access, Payload, Request, Target};
-use super::route::{Endpoint, build, client_builder};
-use super::{Credentials, DiscoverError, Observer};
+use super::route::{Endpoint, Route, build, client_builder};
+use super::{Credentials, DiscoverError, Observer, RegistryEvent};
 use crate::config::RegistryOptions;
 use crate::model::RegistryHost;
 
 const REDIRECT_LIMIT: usize = 5;
-/// How many large answers are held in memory at the same time.
-const LARGE_AT_ONCE: usize = 2;
+/// How many large answers are held in memory at the same time, each of another host: one that is slow holds up only itself.
+const LARGE_AT_ONCE: usize = 4;
 
 /// HTTP clients and what was learned about each host.
 pub(crate) struct Connections {
@@ -31,6 +31,7 @@ pub(crate) struct Connections {
     pub(crate) guarded: Client,
     pub(crate) user_agent: String,
     pub(crate) endpoints: RwLock<BTreeMap<RegistryHost, Arc<Endpoint>>>,
+    pub(crate) routes: RwLock<BTreeMap<RegistryHost, Arc<Route>>>,
     pub(crate) manners: RwLock<BTreeMap<RegistryHost, RegistryOptions>>,
     /// The folder of the files that hold private CAs.
     pub(crate) secrets: Option<PathBuf>,
@@ -52,6 +53,7 @@ impl Connections {
             passwords: Passwords::new(options.aws, &options.user_agent)?,
             user_agent: options.user_agent.clone(),
             endpoints: RwLock::default(),
+            routes: RwLock::default(),
             manners: RwLock::default(),
             secrets: options.secrets,
             private: Mutex::default(),
@@ -73,6 +75,7 @@ impl Connections {
         hosts.retain(|host, _| current.get(host) == manners.get(host));
         lock(&self.private).retain(|host, _| manners.get(host).is_some_and(|manner| manner.ca.is_some()));
         current.clone_from(manners);
+        write(&self.routes).clear();
     }
 
     pub(crate) fn host(&self, name: &RegistryHost) -> Arc<Host> {
@@ -188,7 +191,9 @@ impl Connections {
                 url = next;
                 continue;
             }
-            host.answered();
+            if host.answered() {
+                (self.observer)(&RegistryEvent::Answers { registry: registry.clone() });
+            }
             return Ok(response);
         }
     }

@@ -158,6 +158,16 @@ impl DiscoverError {
         }
     }
 
+    /// What is wrong, in words that stay the same as long as it does.
+    pub fn state(&self) -> String {
+        match self {
+            Self::RateLimited { registry, .. } | Self::BackingOff { registry, .. } => {
+                format!("{registry} asks to be left alone for a while, and is asked again after that")
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The end of the pause that the registry asked for, if that is why.
     pub fn until(&self) -> Option<Timestamp> {
         match self {

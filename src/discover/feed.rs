@@ -66,6 +66,8 @@ pub struct Sighting {
     pub result: Result<TagList, DiscoverError>,
     /// What the watched and followed tags name now, as far as they were asked for and are there.
     pub digests: BTreeMap<Tag, Digest>,
+    /// The tags that the registry lists and could not be asked for.
+    pub unnamed: BTreeMap<Tag, DiscoverError>,
     /// How long the registry took.
     pub took: Duration,
     /// How many looks of the same pass have not come back yet.
@@ -168,7 +170,7 @@ pub async fn run(
         let room = earlier(free, lanes.room().filter(|room| *room > now));
         tokio::select! {
             Some(look) = looks.join_next() => {
-                let Ok(Looked { repository, result, named, watched, took }) = look else { continue };
+                let Ok(Looked { repository, result, named, unnamed, watched, took }) = look else { continue };
                 asked.remove(&repository);
                 lanes.running.remove(&repository);
                 let digests = named.iter().map(|(tag, named)| (tag.clone(), named.digest.clone())).collect();
@@ -194,14 +196,15 @@ pub async fn run(
                     }
                     if let Some(look) = wanted.get(&repository) {
                         track.named.retain(|tag, _| look.watched.contains(tag) || look.followed.contains(tag));
-                        if watched {
+                        // What could not be asked for is asked for at the next look.
+                        if watched && unnamed.is_empty() {
                             let wait = watch_again(look.interval, seed.hash_one(&repository));
                             track.watch = Some(Instant::now() + wait);
                         }
                     }
                     next = earlier(next, track.due.filter(|_| !once));
                 }
-                let sighting = Sighting { repository, result, digests, took, waiting: asked.len() };
+                let sighting = Sighting { repository, result, digests, unnamed, took, waiting: asked.len() };
                 if sightings.send(sighting).await.is_err() {
                     return;
                 }

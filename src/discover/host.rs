@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 
 use super::DiscoverError;
 use super::backoff;
@@ -29,8 +30,12 @@ pub(crate) struct Host {
     pub(crate) slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     /// How this host gives lists of tags, by place in the list of ways.
     pub(crate) listing: AtomicUsize,
+    /// Held by the one answer of this host that takes much memory.
+    pub(crate) large: Arc<Semaphore>,
     pause: Mutex<Pause>,
     quota: Mutex<Option<Quota>>,
+    /// When the last question went out that had to wait for its turn.
+    paced: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -47,8 +52,10 @@ impl Host {
             challenge: Mutex::default(),
             slots: Mutex::default(),
             listing: AtomicUsize::new(0),
+            large: Arc::new(Semaphore::new(1)),
             pause: Mutex::default(),
             quota: Mutex::default(),
+            paced: tokio::sync::Mutex::default(),
         }
     }
 
@@ -94,9 +101,19 @@ impl Host {
         lock(&self.quota).as_ref().and_then(|quota| quota.spacing(Instant::now()))
     }
 
-    /// Notes a good answer: the next pause is a short one again.
-    pub(crate) fn answered(&self) {
-        lock(&self.pause).failures = 0;
+    /// Waits until the next question may go out, where the registry grants few more.
+    pub(crate) async fn pace(&self) {
+        let Some(spacing) = self.spacing() else { return };
+        let mut paced = self.paced.lock().await;
+        if let Some(last) = *paced {
+            tokio::time::sleep_until((last + spacing).into()).await;
+        }
+        *paced = Some(Instant::now());
+    }
+
+    /// Notes a good answer: the next pause is a short one again. Whether there was one before.
+    pub(crate) fn answered(&self) -> bool {
+        std::mem::take(&mut lock(&self.pause).failures) > 0
     }
 }
 

@@ -12,8 +12,9 @@ use sha2::Digest as _;
 use super::host::Host;
 use super::registry::{etag_of, next_page, within};
 use super::request::{Access, Request, remote_path};
+use super::tags::Fingerprint;
 use super::{DiscoverError, Registries, RegistryEvent, TagList, tags};
-use crate::model::{Digest, Repository};
+use crate::model::Repository;
 
 /// The whole time of one list, with all pages, redirects and tokens.
 const LIST_DEADLINE: Duration = Duration::from_mins(1);
@@ -35,7 +36,7 @@ enum Walk {
     Read {
         pages: Vec<Bytes>,
         etag: Option<HeaderValue>,
-        fingerprint: Digest,
+        fingerprint: Fingerprint,
     },
     /// The registry gives its lists in another way, which is known now.
     Other,
@@ -64,15 +65,18 @@ impl Registries {
     ) -> Result<TagList, DiscoverError> {
         let host = self.connections.host(repository.host());
         let mut begun_again = false;
+        let mut way = host.listing.load(Ordering::Relaxed);
         let (pages, etag, fingerprint) = loop {
-            match self.walk(&host, repository, known, what).await? {
+            match self.walk(&host, repository, known, what, way).await? {
                 Walk::Unchanged(list) => return Ok(list),
                 Walk::Read { pages, etag, fingerprint } => break (pages, etag, fingerprint),
-                Walk::Other => {}
+                Walk::Other => way += 1,
                 Walk::Vanished(error) if begun_again => return Err(error),
                 Walk::Vanished(_) => begun_again = true,
             }
         };
+        // What one repository refuses says nothing about the others, until another way has worked.
+        host.listing.fetch_max(way, Ordering::Relaxed);
         let garbage = |reason: String| garbage(&host, what, reason);
         if let Some(known) = known
             && known.fingerprint == fingerprint
@@ -102,21 +106,17 @@ impl Registries {
         repository: &Repository,
         known: Option<&TagList>,
         what: &str,
+        way: usize,
     ) -> Result<Walk, DiscoverError> {
         let (connections, registry) = (&self.connections, repository.host());
         let garbage = |reason: String| garbage(host, what, reason);
-        let way = host.listing.load(Ordering::Relaxed);
-        let other = || {
-            host.listing.fetch_max(way + 1, Ordering::Relaxed);
-            Ok(Walk::Other)
-        };
         let has_other = way + 1 < PAGE_SIZES.len();
         let mut path = first_page(repository, way);
         let mut asked = BTreeSet::new();
         let mut pages: Vec<Bytes> = Vec::new();
         let mut size = 0;
         let mut hash = sha2::Sha256::new();
-        let mut turn = connections.turn();
+        let mut turn = connections.turn(host);
         loop {
             if pages.len() == PAGE_LIMIT {
                 return Err(garbage(format!("more than {PAGE_LIMIT} pages")));
@@ -136,7 +136,7 @@ impl Registries {
                     StatusCode::METHOD_NOT_ALLOWED | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::BAD_REQUEST,
                     _,
                 ) if pages.is_empty() && has_other => {
-                    return other();
+                    return Ok(Walk::Other);
                 }
                 (StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::BAD_REQUEST, _)
                     if !pages.is_empty() =>
@@ -148,7 +148,7 @@ impl Registries {
             asked.insert(std::mem::take(&mut path));
             let next = next_page(registry, &response).map_err(garbage)?;
             if next.is_some() && way == 0 {
-                return other();
+                return Ok(Walk::Other);
             }
             let etag = etag_of(&response);
             let limit = LIST_BYTES_LIMIT - size;
@@ -160,8 +160,7 @@ impl Registries {
             pages.push(body);
             match next {
                 None => {
-                    let digest = format!("sha256:{}", hex::encode(hash.finalize()));
-                    let fingerprint = digest.parse().map_err(|error| garbage(format!("{error}")))?;
+                    let fingerprint = hash.finalize().into();
                     let etag = etag.filter(|_| pages.len() == 1);
                     return Ok(Walk::Read { pages, etag, fingerprint });
                 }

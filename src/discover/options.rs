@@ -31,6 +31,11 @@ pub enum RegistryEvent {
         /// The end of the pause.
         until: Timestamp,
     },
+    /// A registry that had asked for a pause answers again.
+    Answers {
+        /// The registry.
+        registry: RegistryHost,
+    },
     /// An address that a registry named was refused.
     Blocked {
         /// The registry that named it.

@@ -51,6 +51,11 @@ impl Registries {
         self.connections.host(registry).spacing()
     }
 
+    /// Waits as long as a registry that grants few more questions needs between two of them.
+    pub(crate) async fn pace(&self, registry: &RegistryHost) {
+        self.connections.host(registry).pace().await;
+    }
+
     /// Prepares the clients; nothing is asked yet. A rustls crypto provider must be installed before.
     pub fn new(options: RegistriesOptions) -> Result<Self, DiscoverError> {
         Ok(Self { connections: Arc::new(Connections::new(options)?) })

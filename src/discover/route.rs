@@ -28,7 +28,6 @@ pub(crate) struct Endpoint {
 }
 
 /// The way to one registry.
-#[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) base: Url,
     pub(crate) client: Client,
@@ -50,11 +49,26 @@ impl Connections {
         // HTTP/2 has no Host header apart from the address, and the registry is to see its own name.
         let resolver = Arc::new(Instead { host: address.host().to_owned() });
         let client = build(client_builder(&self.user_agent).dns_resolver(resolver).http1_only())?;
+        write(&self.routes).remove(&host);
         write(&self.endpoints).insert(host, Arc::new(Endpoint { address, tls, client }));
         Ok(())
     }
 
-    pub(crate) fn route(&self, registry: &RegistryHost, what: &str) -> Result<Route, DiscoverError> {
+    /// The way to a registry, which every request to it takes.
+    pub(crate) fn route(&self, registry: &RegistryHost, what: &str) -> Result<Arc<Route>, DiscoverError> {
+        if let Some(route) = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(registry) {
+            return Ok(Arc::clone(route));
+        }
+        let (route, stays) = self.find_route(registry, what)?;
+        let route = Arc::new(route);
+        if stays {
+            write(&self.routes).insert(registry.clone(), Arc::clone(&route));
+        }
+        Ok(route)
+    }
+
+    /// The way as it is configured now, and whether it stays so until that changes: the file of a private CA may change at any time.
+    fn find_route(&self, registry: &RegistryHost, what: &str) -> Result<(Route, bool), DiscoverError> {
         let endpoint = self.endpoints.read().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
         let manner = self.manners.read().unwrap_or_else(PoisonError::into_inner).get(registry).cloned();
         let ca = manner.as_ref().and_then(|manner| manner.ca.as_ref());
@@ -99,7 +113,7 @@ impl Connections {
             Some(_) => Some(HeaderValue::from_str(name).map_err(|error| setup(error.to_string()))?),
             None => None,
         };
-        Ok(Route { base, client, same_host, host_header, plain, names })
+        Ok((Route { base, client, same_host, host_header, plain, names }, ca.is_none()))
     }
 
     /// The clients for a registry with a private CA.

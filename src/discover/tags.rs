@@ -6,10 +6,13 @@ use std::sync::Arc;
 use reqwest::header::HeaderValue;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::model::{Digest, Tag, Tags};
+use crate::model::{Tag, Tags};
 
 /// More tags than this in one repository are an error, not a shorter list.
 pub(crate) const TAG_LIMIT: usize = 100_000;
+
+/// SHA-256 over the length and the bytes of each page.
+pub(crate) type Fingerprint = [u8; 32];
 
 /// All legal tags of one repository, sorted; complete, or it would not exist.
 ///
@@ -23,7 +26,7 @@ pub struct TagList {
     /// How many names were left out because they are no legal tag, or name a signature instead of an image.
     pub dropped: usize,
     /// Of all bodies as they came.
-    pub(crate) fingerprint: Digest,
+    pub(crate) fingerprint: Fingerprint,
     pub(crate) etag: Option<HeaderValue>,
 }
 
@@ -54,12 +57,17 @@ pub(crate) fn collect<'a>(pages: impl Iterator<Item = &'a [u8]>) -> Result<(Tags
 
 /// Whether a tag only attaches something to an image: cosign's `sha256-….sig`, and the referrers fallback `sha256-…`
 /// (OCI Distribution Specification 1.1, "Referrers Tag Schema").
+///
+/// Flux leaves out whatever ends with `.sig` (the default `exclusionList` of an `ImageRepository`), and so is it here.
 fn is_attachment(tag: &str) -> bool {
+    if tag.ends_with(".sig") {
+        return true;
+    }
     let Some(rest) = tag.strip_prefix("sha256-") else { return false };
     let (digits, suffix) = rest.split_once('.').unwrap_or((rest, ""));
     digits.len() == 64
         && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && matches!(suffix, "" | "sig" | "att" | "sbom")
+        && matches!(suffix, "" | "att" | "sbom")
 }
 
 #[derive(Default)]

@@ -62,6 +62,23 @@ impl Stub {
         Self { port, heads }
     }
 
+    /// Answers everything with nearly all of `body`, and then with silence.
+    async fn trickling(body: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len() + 1);
+                let body = body.clone();
+                tokio::spawn(async move {
+                    let _ = stream.write_all((head + &body).as_bytes()).await;
+                    tokio::time::sleep(Duration::from_hours(1)).await;
+                });
+            }
+        });
+        Self { port, heads: Arc::default() }
+    }
+
     fn host(&self) -> RegistryHost {
         format!("127.0.0.1:{}", self.port).parse().unwrap()
     }

@@ -27,8 +27,9 @@ use crate::config::{Gates, ImagePolicy, Policy};
 use crate::discover::{Depth, Facts, Platform};
 use crate::model::{Digest, Image, Repository, Tag, Tags};
 
-/// How many versions are looked at, best first, before an election gives up: each costs its registry up to three requests.
-const LOOKED_AT: usize = 32;
+/// How many versions are looked at, best first, before an election gives up: each costs its registry up to three requests,
+/// once. A gate of age over a registry of many pushes has to pass over all that are too young.
+const LOOKED_AT: usize = 256;
 
 /// A version as it stands somewhere: in an overlay, or in a list of versions that must not run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,6 +139,15 @@ pub enum Why {
         /// `quarantined`, `taken away by a person`, …
         because: String,
     },
+    /// The better versions do not run here: the best of them as it was read, which may be half of a push, and why not.
+    Unfit {
+        /// The image.
+        image: Image,
+        /// What it lacks.
+        because: String,
+    },
+    /// None of the best versions that were looked at can be taken, for this reason the first of them.
+    Exhausted(Box<Self>),
     /// The better versions may not come here yet, or not without a person: the best of them, and what it does not meet.
     Gated {
         /// The best version that the policy would elect.
@@ -170,6 +180,13 @@ impl fmt::Display for Why {
                 )
             }
             Self::Excluded { tag, because } => write!(f, "{tag} is {because}"),
+            Self::Unfit { image, because } => write!(f, "{} is {because}", image.tag),
+            Self::Exhausted(first) => {
+                write!(
+                    f,
+                    "{first}; nor can any other of the {LOOKED_AT} best be taken, and no more are looked at"
+                )
+            }
             Self::Gated { tag, unmet } => write!(f, "{tag} {}", unmet.words),
         }
     }
@@ -213,7 +230,7 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
     // What stands there without a name or a digest is pinned, if nothing better is to be had.
     let pinned = over.current.tag.cloned().filter(|_| ahead.stands && !follows && !is_complete(over));
     let mut best = None;
-    let mut looked_at = 0;
+    let (mut looked_at, mut exhausted) = (0, false);
     for tag in above.chain(pinned) {
         if let Some(unmet) = gates::step(over.gates, rule, over.current.tag, &tag) {
             best.get_or_insert(Why::Gated { tag, unmet });
@@ -221,6 +238,7 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
         }
         looked_at += 1;
         if looked_at > LOOKED_AT {
+            exhausted = true;
             break;
         }
         let digest = match known.of(over.repository, &tag) {
@@ -254,7 +272,7 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
             return Choice::Resolve(vec![Ask::Tag(tag)]);
         };
         if let Some(because) = unfit(over, facts) {
-            best.get_or_insert(Why::Excluded { tag, because });
+            best.get_or_insert(Why::Unfit { image: candidate, because });
             continue;
         }
         let first_seen = known.first_seen.get(&(over.repository.clone(), candidate.digest.clone())).copied();
@@ -266,7 +284,11 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
             _ => return Choice::Move(candidate),
         }
     }
-    Choice::Stay(best.unwrap_or(Why::UpToDate))
+    Choice::Stay(match best {
+        Some(first) if exhausted => Why::Exhausted(Box::new(first)),
+        Some(first) => first,
+        None => Why::UpToDate,
+    })
 }
 
 /// How many versions the policy puts above what stands.

@@ -280,14 +280,35 @@ fn a_version_that_lacks_a_platform_is_skipped_with_the_reason() {
 #[test]
 fn no_more_than_a_few_versions_are_looked_at() {
     let mut scene = tags(&[]);
-    scene.tags = (0..100).map(|patch| format!("1.0.{patch}").parse().unwrap()).collect();
+    let last = LOOKED_AT + 50;
+    scene.tags = (0..=last).map(|patch| format!("1.0.{patch}").parse().unwrap()).collect();
     for tag in &scene.tags {
         scene.digests.insert((repository(), tag.clone()), Known::Digest(Digest::of(tag.as_str().as_bytes())));
     }
-    scene.quarantined = scene.tags[68..].iter().map(|tag| Digest::of(tag.as_str().as_bytes())).collect();
-    assert_eq!(scene.why(), "1.0.99 is quarantined");
+    scene.tags.sort_by_key(|tag| tag.as_str().len());
+    let bad = last + 1 - LOOKED_AT;
+    scene.quarantined = scene.tags[bad..].iter().map(|tag| Digest::of(tag.as_str().as_bytes())).collect();
+    let best = scene.tags[last].clone();
+    let words = "nor can any other of the 256 best be taken, and no more are looked at";
+    assert_eq!(scene.why(), format!("{best} is quarantined; {words}"));
     scene.quarantined.remove(0);
     assert!(matches!(scene.choose(), Choice::Resolve(_)), "the last of those that are looked at");
+}
+
+#[test]
+fn behind_many_versions_that_are_too_young_the_first_one_that_is_old_enough_is_taken() {
+    let mut scene = tags(&[]);
+    scene.tags = (0..40).map(|patch| format!("1.0.{patch:02}").parse().unwrap()).collect();
+    for (age, tag) in scene.tags.iter().rev().enumerate() {
+        let digest = Digest::of(tag.as_str().as_bytes());
+        let seen = NOW.parse::<Timestamp>().unwrap() - Duration::from_mins(age as u64);
+        scene.first_seen.insert((repository(), digest.clone()), seen);
+        let facts = Facts { depth: Depth::Created, other: None, platforms: Vec::new(), created: None };
+        scene.facts.insert(digest.clone(), facts);
+        scene.digests.insert((repository(), tag.clone()), Known::Digest(digest));
+    }
+    scene.gates.min_age = Some(Duration::from_mins(33));
+    assert_eq!(scene.elected().unwrap(), "1.0.06");
 }
 
 #[test]

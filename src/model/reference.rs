@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -175,9 +176,9 @@ impl fmt::Display for Digest {
 }
 text_serde!(Digest);
 
-/// A registry's name: `host` or `host:port`, lower case.
+/// A registry's name: `host` or `host:port`, lower case. Copies share it, as those of a [`Repository`] do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RegistryHost(String);
+pub struct RegistryHost(Arc<str>);
 
 impl RegistryHost {
     /// `host[:port]`.
@@ -224,7 +225,7 @@ impl FromStr for RegistryHost {
             .and_then(|rest| rest.strip_suffix(']'))
             .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
         let port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-        if (name || ip6) && port { Ok(Self(text.to_ascii_lowercase())) } else { Err(invalid()) }
+        if (name || ip6) && port { Ok(Self(text.to_ascii_lowercase().into())) } else { Err(invalid()) }
     }
 }
 
@@ -239,7 +240,7 @@ text_serde!(RegistryHost);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository {
     host: RegistryHost,
-    path: String,
+    path: Arc<str>,
 }
 
 impl Repository {
@@ -252,7 +253,7 @@ impl Repository {
                 && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
         };
         if path.len() <= 255 && path.split('/').all(component) {
-            Ok(Self { host, path: path.to_owned() })
+            Ok(Self { host, path: path.into() })
         } else {
             Err(Invalid::new(
                 "repository",

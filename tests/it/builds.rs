@@ -1,5 +1,9 @@
 //! Local builds: from a saved file to a commit without a person; the same content changes nothing, and half of it is nothing.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use promote::boundary;
@@ -104,6 +108,54 @@ fn a_command_may_push_by_itself() {
 
     assert_eq!((workshop.runs(), site.moves().len()), (2, 2));
     assert_eq!(site.build_tags("local", "test-app").len(), 2);
+}
+
+/// A way to a registry on which the first question for a build's digest is answered with 503.
+fn failing_once(registry: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, registry) = (listener.local_addr().unwrap().to_string(), registry.to_owned());
+    let failed = Arc::new(AtomicBool::new(false));
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let (registry, failed) = (registry.clone(), failed.clone());
+            std::thread::spawn(move || -> std::io::Result<()> {
+                let mut head = String::new();
+                let mut reader = BufReader::new(client.try_clone()?);
+                while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
+                if head.starts_with("HEAD ")
+                    && head.contains("manifests/build-")
+                    && !failed.swap(true, Relaxed)
+                {
+                    return client.write_all(
+                        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n\r\n",
+                    );
+                }
+                // One question on a connection, so that each is seen here.
+                let mut server = TcpStream::connect(registry)?;
+                server.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())?;
+                let mut onward = server.try_clone()?;
+                std::thread::spawn(move || std::io::copy(&mut reader, &mut onward));
+                std::io::copy(&mut server, &mut client)?;
+                client.shutdown(Shutdown::Both)
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_command_pushed_is_asked_for_until_the_registry_tells() {
+    let (site, workshop) = local("pushes-and-waits", PUSHES);
+    let base = site.registry("local");
+    let host = base.split('/').next().unwrap();
+    let way = format!("{host}={}", failing_once(host));
+    let daemon = site.promoted().args(&["--registry-endpoint", &way]).allow_builds(&workshop).start();
+
+    wait_build(&site, 1);
+
+    assert!(daemon.log().contains("the push is tried again"), "{}", daemon.log());
+    assert_eq!(workshop.runs(), 1);
+    daemon.stop();
 }
 
 #[test]

@@ -110,6 +110,33 @@ fn a_version_without_a_platform_that_is_wanted_is_skipped_with_the_reason() {
 }
 
 #[test]
+fn a_version_that_gets_its_other_platform_later_is_elected_then() {
+    let keys = format!("{SEMVER}, platforms: [linux/amd64, linux/arm64]");
+    let site = site("half-a-push", "1.0.0", &keys);
+    let daemon = site.promoted().start();
+    site.push_image("local", "test-app", "1.1.0");
+    told(&daemon, &site, "1.1.0 is not there for linux/arm64");
+
+    site.push_multiarch_image("local", "test-app", "1.1.0");
+
+    site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "elects what is whole now");
+    daemon.stop();
+}
+
+#[test]
+fn an_empty_registry_is_told_and_moves_nothing() {
+    let site = site("empty", "1.0.0", SEMVER);
+    let digest = site.image_digest("local", "test-app", "1.0.0").unwrap();
+    let daemon = site.promoted().start();
+    site.delete_image("local", "test-app", &digest);
+
+    told(&daemon, &site, "the registry lists no tags; nothing is concluded from that");
+
+    assert!(site.moves().is_empty());
+    daemon.stop();
+}
+
+#[test]
 fn a_version_that_the_clusters_nodes_cannot_run_is_skipped_unless_the_file_says_so() {
     let site = site("nodes", "1.0.0", SEMVER);
     site.push_image("local", "test-app", "1.1.0");

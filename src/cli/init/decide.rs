@@ -346,6 +346,11 @@ fn policies(found: &Found, app: &str, content: &mut App, notes: &mut Vec<String>
             image.filter = policy.filter.clone();
             let repository = found.repositories.get(&policy.repository);
             image.interval = repository.and_then(|repository| repository.interval.clone());
+            let unlike = repository.map(|repository| repository.unlike.as_slice()).unwrap_or_default();
+            notes.extend(unlike.iter().map(|words| {
+                let (namespace, of) = &policy.repository;
+                format!("{name} of {app}: the ImageRepository {namespace}/{of} has {words}")
+            }));
             continue;
         }
         if let Some((namespace, policy)) = &object {

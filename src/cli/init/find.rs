@@ -68,6 +68,8 @@ pub(super) struct ImageRepository {
     pub(super) image: String,
     pub(super) interval: Option<String>,
     pub(super) insecure: bool,
+    /// What it says that is not taken over, and what to do about it.
+    pub(super) unlike: Vec<&'static str>,
 }
 
 /// `spec` of an `ImageUpdateAutomation`.
@@ -126,6 +128,24 @@ fn is_yaml(name: &str) -> bool {
     name == "Kustomization" || extension.is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
+/// What of an `ImageRepository` has to be said in another way.
+fn unlike(spec: &Value) -> Vec<&'static str> {
+    let provider = word(&spec["provider"]);
+    let rows = [
+        (
+            !spec["exclusionList"].is_null(),
+            "exclusionList, which is not taken over; narrow `filterTags.pattern`",
+        ),
+        (!spec["certSecretRef"].is_null(), "certSecretRef; name the CA in `registries.HOST.ca`"),
+        (
+            !matches!(provider, "" | "generic" | "aws"),
+            "a provider whose identity is not used; put credentials into a --registry-credentials file",
+        ),
+        (spec["suspend"].as_bool() == Some(true), "suspend: true, but its image is looked at from now on"),
+    ];
+    rows.into_iter().filter_map(|(said, words)| said.then_some(words)).collect()
+}
+
 impl Found {
     fn take(&mut self, path: String, name: &str, content: Vec<u8>) {
         let (folder, _) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -175,6 +195,7 @@ impl Found {
                     image: word(&spec["image"]).to_owned(),
                     interval: text(&spec["interval"]),
                     insecure: spec["insecure"].as_bool().unwrap_or(false),
+                    unlike: unlike(spec),
                 };
                 self.repositories.insert(id, repository);
             }

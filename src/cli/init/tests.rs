@@ -250,6 +250,26 @@ fn a_policy_that_promote_does_not_know_leaves_its_image_out_and_says_so() {
 }
 
 #[test]
+fn what_an_image_repository_says_and_is_not_taken_over_is_noted() {
+    let spec =
+        "{image: r.io/a, exclusionList: ['-rc'], certSecretRef: {name: ca}, provider: azure, suspend: true}";
+    let policy = format!(
+        "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {{name: a}}\nspec: {spec}\n---\n\
+         apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{name: a}}\nspec: {{imageRepositoryRef: \
+         {{name: a}}, policy: {{semver: {{range: '*'}}}}}}\n"
+    );
+    let overlay = "images: [{name: r.io/a, newTag: '1.0.0'}]\n";
+    let clone = clone(&[("policies.yaml", &policy), ("overlays/dev/kustomization.yaml", overlay)]);
+    let notes = notes(&written(clone.path()));
+    for words in ["exclusionList", "certSecretRef", "a provider", "suspend: true"] {
+        assert!(
+            notes.contains(&format!("the ImageRepository flux-system/a has {words}")),
+            "{words}: {notes}"
+        );
+    }
+}
+
+#[test]
 fn a_clone_without_apps_is_refused_with_what_was_looked_for() {
     let clone = clone(&[("README.yaml", "a: b\n"), ("charts/x/templates/a.yaml", "{{ if }}\n")]);
     let refused = draft(clone.path(), "promote.yaml", &|_| false).unwrap_err();

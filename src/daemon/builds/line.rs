@@ -47,6 +47,8 @@ pub(super) struct Line {
     chain: u32,
     /// Whether Git and the registry were asked what was built before this process started.
     is_told: bool,
+    /// What a command has pushed, whose digest the registry has not told yet.
+    unsettled: Option<BuildTag>,
     /// What is not in all registries yet, how often that failed, and when it is tried again.
     owed: Option<Owed>,
     failures: u32,
@@ -122,6 +124,7 @@ impl Line {
             tried: None,
             chain: 0,
             is_told: false,
+            unsettled: None,
             owed: None,
             failures: 0,
             retry: None,

@@ -1,6 +1,6 @@
 //! What elections have to know first: it is asked of registries, and what they answer is kept.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep_until};
 use super::{Answer, Done, Supervisor};
 use crate::discover::{Depth, DiscoverError, Facts};
 use crate::elect::{Ask, Known, newest};
-use crate::model::{Digest, Exit, Repository, Tag};
+use crate::model::{Digest, Exit, Image, Repository, Tag};
 
 /// How many questions about the times of one repository's images a pass may cost, so that a long list takes several.
 const DATED_AT_A_PASS: usize = 200;
-/// A tag that is listed without a manifest is asked for again after this long, then after twice as long, …
+/// A tag that is listed without a manifest, or with one that lacks a platform, is asked for again after this long, then after twice as long, …
 const ABSENT: Duration = Duration::from_secs(1);
 /// … so often without waiting for the registry's next poll (a webhook comes before the push is over) …
 const ABSENT_FOLLOWED: u32 = 4;
@@ -53,6 +53,7 @@ impl Supervisor {
         let (registries, asking) = (self.context.registries.clone(), self.asking.clone());
         self.tasks.spawn(async move {
             let _turn = asking.acquire_owned().await;
+            registries.pace(repository.host()).await;
             let answer = match (digest, &ask) {
                 (Some(digest), _) => registries
                     .facts(&repository, &digest, depth)
@@ -91,7 +92,11 @@ impl Supervisor {
             (Ok(Answer::Tag(known)), Ask::Tag(tag)) => {
                 if let Known::Digest(digest) = &known {
                     self.seen.note(&repository, digest, Timestamp::now());
-                    self.absent.remove(&(repository.clone(), tag.clone()));
+                    let image =
+                        Image { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() };
+                    if !self.unfit.contains(&image) {
+                        self.absent.remove(&(repository.clone(), tag.clone()));
+                    }
                 } else {
                     self.ask_later(&repository, &tag);
                 }
@@ -150,6 +155,18 @@ impl Supervisor {
                 self.digests.remove(&(repository, tag));
             }
         }
+    }
+
+    /// Sees to it that versions which do not run where they would go are asked for again: an image for one platform may be the
+    /// first part of a push for several.
+    pub(super) fn look_again_at_unfit(&mut self, unfit: BTreeSet<Image>) {
+        for image in &unfit {
+            let key = (image.repository.clone(), image.tag.clone());
+            if self.absent.get(&key).is_none_or(|(_, next)| *next <= Instant::now()) {
+                self.ask_later(&image.repository, &image.tag);
+            }
+        }
+        self.unfit = unfit;
     }
 
     /// When the first of those that wait has waited long enough.

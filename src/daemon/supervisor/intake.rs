@@ -23,7 +23,7 @@ fn part_of((repository, tag): &(Repository, Tag)) -> String {
 impl Supervisor {
     pub(super) fn saw(&mut self, sighting: feed::Sighting) {
         Scanned(&sighting).emit(&self.context.metrics);
-        let feed::Sighting { repository, result, digests, waiting, .. } = sighting;
+        let feed::Sighting { repository, result, digests, unnamed, waiting, .. } = sighting;
         self.unseen.remove(&repository);
         self.owed.insert(repository.host().clone(), waiting);
         self.gathering.hear(Instant::now());
@@ -35,7 +35,7 @@ impl Supervisor {
             }
             Err(DiscoverError::BackingOff { .. }) => {}
             Err(error) => {
-                trouble.failed(&repository, error.to_string());
+                trouble.failed(&repository, error.state());
                 self.end(Exit::Unreachable);
             }
         }
@@ -43,6 +43,7 @@ impl Supervisor {
         match result {
             Ok(list) => {
                 self.context.health.tell(&format!("repository {repository}"), None);
+                self.tell_unnamed(&repository, unnamed);
                 let again = self.asks_again(&repository, &list);
                 let renamed = self.named(&repository, digests);
                 let changed = again || renamed || !list.unchanged || !self.tags.contains_key(&repository);
@@ -85,6 +86,25 @@ impl Supervisor {
             }
         }
         self.proceed();
+    }
+
+    /// Tells which listed tags could not be asked for, and which can be again.
+    fn tell_unnamed(&mut self, repository: &Repository, unnamed: BTreeMap<Tag, DiscoverError>) {
+        let part = |tag: &Tag| format!("digest of {repository}:{tag}");
+        if unnamed.is_empty() && !self.unnamed.contains_key(repository) {
+            return;
+        }
+        for tag in self.unnamed.remove(repository).into_iter().flatten() {
+            if !unnamed.contains_key(&tag) {
+                self.context.health.tell(&part(&tag), None);
+            }
+        }
+        for (tag, error) in &unnamed {
+            self.context.health.tell(&part(tag), Some(error.state()));
+        }
+        if !unnamed.is_empty() {
+            self.unnamed.insert(repository.clone(), unnamed.into_keys().collect());
+        }
     }
 
     /// Tells how a registry is: not usable if none of its repositories can be looked at.

@@ -25,15 +25,15 @@ pub(super) async fn look(
 ) -> Looked {
     let began = Instant::now();
     let result = registries.tags(&repository, known.as_ref()).await;
-    let mut watched = false;
+    let (mut watched, mut unnamed) = (false, BTreeMap::new());
     if let Ok(list) = &result {
         watched = !list.unchanged || watch.is_none_or(|watch| watch <= began);
         let tags = look.followed.iter().chain(look.watched.iter().filter(|_| watched));
-        named = names(&registries, &repository, list, tags, &named).await;
+        (named, unnamed) = names(&registries, &repository, list, tags, &named).await;
     } else {
         named.clear();
     }
-    Looked { repository, result, named, watched, took: began.elapsed() }
+    Looked { repository, result, named, unnamed, watched, took: began.elapsed() }
 }
 
 /// What one look brought.
@@ -41,28 +41,32 @@ pub(super) struct Looked {
     pub(super) repository: Repository,
     pub(super) result: Result<TagList, DiscoverError>,
     pub(super) named: BTreeMap<Tag, Named>,
+    /// The tags that could not be asked for.
+    pub(super) unnamed: BTreeMap<Tag, DiscoverError>,
     pub(super) watched: bool,
     pub(super) took: Duration,
 }
 
-/// Asks what listed tags name now. A tag that can't be asked for is left out: the list is good without it.
+/// Asks what listed tags name now; the second map has those that can't be asked for. The list is good without them.
 async fn names(
     registries: &Registries,
     repository: &Repository,
     list: &TagList,
     tags: impl Iterator<Item = &Tag>,
     known: &BTreeMap<Tag, Named>,
-) -> BTreeMap<Tag, Named> {
-    let mut found = BTreeMap::new();
+) -> (BTreeMap<Tag, Named>, BTreeMap<Tag, DiscoverError>) {
+    let (mut found, mut failed) = (BTreeMap::new(), BTreeMap::new());
     for tag in tags {
-        if list.tags.contains(tag)
-            && !found.contains_key(tag)
-            && let Ok(Some(named)) = registries.named(repository, tag, known.get(tag)).await
-        {
-            found.insert(tag.clone(), named);
+        if !list.tags.contains(tag) || found.contains_key(tag) || failed.contains_key(tag) {
+            continue;
+        }
+        match registries.named(repository, tag, known.get(tag)).await {
+            Ok(Some(named)) => _ = found.insert(tag.clone(), named),
+            Ok(None) => {}
+            Err(error) => _ = failed.insert(tag.clone(), error),
         }
     }
-    found
+    (found, failed)
 }
 
 /// How long the watched tags of a repository are left alone; `seed` differs between repositories.

@@ -44,6 +44,46 @@ async fn a_registry_that_refuses_every_size_is_asked_without_one_and_its_pages_a
 }
 
 #[tokio::test]
+async fn what_one_repository_refuses_changes_nothing_for_the_others() {
+    let stub = Stub::start(|head| match () {
+        () if head.contains("/broken/") => reply("400 Bad Request", &[], ""),
+        () if head.contains("n=2") => reply("200 OK", &[], r#"{"tags":["a"]}"#),
+        () => reply("200 OK", &[&next("/v2/team/app/tags/list?n=1&last=a")], r#"{"tags":["a"]}"#),
+    })
+    .await;
+    let registries = anonymous();
+    let broken = Repository::new(stub.host(), "team/broken/app").unwrap();
+    assert!(registries.tags(&broken, None).await.is_err());
+
+    assert!(registries.tags(&stub.repository(), None).await.is_ok());
+
+    assert_eq!(stub.count("/team/app/tags/list?n=2"), 1, "the others are asked for large pages");
+}
+
+#[tokio::test]
+async fn large_answers_that_trickle_hold_up_no_other_registry() {
+    let large = |tag: &str| format!(r#"{{"tags":["{tag}"],"more":"{}"}}"#, "x".repeat(1_500_000));
+    // It announces more than it sends, and holds the connection.
+    let slow = Stub::trickling(large("a")).await;
+    let good = Stub::start(move |_| reply("200 OK", &[], &large("b"))).await;
+    let registries = anonymous();
+    let hanging: Vec<_> = (0..4)
+        .map(|number| {
+            let (registries, repository) =
+                (registries.clone(), Repository::new(slow.host(), &format!("app-{number}")).unwrap());
+            tokio::spawn(async move { registries.tags(&repository, None).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let repository = good.repository();
+    let listed = tokio::time::timeout(Duration::from_secs(10), registries.tags(&repository, None)).await;
+
+    assert_eq!(listed.expect("it is not held up").unwrap().tags.len(), 1);
+    hanging.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
 async fn a_cursor_that_vanished_begins_the_list_again_once() {
     for (vanishes, expected) in [(1, Ok(2)), (9, Err("not_found"))] {
         let left = AtomicUsize::new(vanishes);

@@ -66,10 +66,15 @@ impl Line {
 
     /// Brings what is owed to every environment where it is news, and tells the supervisor.
     pub(super) async fn bring(&mut self) -> Result<(), Fault> {
-        let Some(owed) = self.owed.clone() else { return Ok(()) };
+        if self.owed.is_none() && self.unsettled.is_none() {
+            self.retry = None;
+            return Ok(());
+        }
         self.failures += 1;
         let pause = RETRY.saturating_mul(1 << (self.failures - 1).min(10)).min(RETRY_LONGEST);
         self.retry = Some(Instant::now() + pause);
+        self.settle().await?;
+        let Some(owed) = self.owed.clone() else { return Ok(()) };
         let mut tag = owed.tag.clone();
         let mut targets = BTreeMap::new();
         let Some(snapshot) = self.snapshot() else { return Ok(()) };

@@ -76,11 +76,29 @@ impl Line {
         let say = |line: &str| tracing::debug!(%app, %image, line, "build");
         command::run(&self.root, &self.spec.build.command, &reference, command::LONGEST, say).await?;
         tracing::info!(%app, %image, reference, milliseconds = began.elapsed().as_millis(), "built");
-        let made = self.made(tag, &repository).await?;
-        self.owe(made);
+        if self.spec.build.artifact.is_some() {
+            let made = self.made(tag, &repository).await?;
+            self.owe(made);
+        } else {
+            (self.unsettled, self.failures) = (Some(tag), 0);
+        }
         let brought = self.bring().await;
         self.again(&seen, quiet).await;
         brought.map(|()| true)
+    }
+
+    /// Asks what a command has pushed, until the registry tells; none where there is nothing to ask for.
+    pub(super) async fn settle(&mut self) -> Result<(), Fault> {
+        let Some((tag, repository)) = self.unsettled.clone().zip(self.spec.targets.values().next().cloned())
+        else {
+            return Ok(());
+        };
+        let made = self.made(tag, &repository).await;
+        if !matches!(made, Err(Fault::Registry(_))) {
+            self.unsettled = None;
+        }
+        self.owed = Some(made?);
+        Ok(())
     }
 
     /// What a command that ended well has left behind.
