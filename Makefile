@@ -73,8 +73,9 @@ compare-policies: bed ## Compares what our policies elect with what Flux's elect
 lint: tools ## Checks format, clippy's and rustc's warnings, licences and known vulnerabilities
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --locked check; \
-	else echo "lint: cargo-deny is not installed, so licences and vulnerabilities were not checked: cargo install --locked cargo-deny"; fi
+	@cargo deny --version >/dev/null 2>&1 || { echo "lint: licences and vulnerabilities were not checked, since there is no cargo-deny:" \
+	  "run \`cargo install --locked cargo-deny\` and then this again" >&2; exit 1; }
+	cargo deny --locked check
 
 bench: bed ## Measures against floors and peers, with optimised builds (the first time: some 10 minutes more)
 	@SECONDS=0; cargo build --locked --profile ci --bins --example bed; \
