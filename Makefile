@@ -6,7 +6,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo announce test generated bed parts platform image test-app compare-policies lint bench clean tools needs
+.PHONY: help demo announce test generated bed parts platform image test-app compare-policies compare-gates lint bench clean tools needs
 # `announce` speaks before anything is built.
 .NOTPARALLEL:
 
@@ -70,6 +70,9 @@ compare-policies: bed ## Compares what our policies elect with what Flux's elect
 	@cargo build --locked --bins --example bed
 	@COMPARE_SETS=$(SETS) cargo test --locked --test it our_policies_elect -- --nocapture
 
+compare-gates: ## Judges simulated releases by our gate of traffic, by Flagger's rule and by Argo Rollouts' (RUNS=2000, SEED=20261121)
+	@cargo bench --locked --profile ci --bench releases
+
 lint: tools ## Checks format, clippy's and rustc's warnings, licences and known vulnerabilities
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -79,7 +82,7 @@ lint: tools ## Checks format, clippy's and rustc's warnings, licences and known 
 
 bench: bed ## Measures against floors and peers, with optimised builds (the first time: some 10 minutes more)
 	@SECONDS=0; cargo build --locked --profile ci --bins --example bed; \
-	cargo bench --locked --profile ci --bench '*'; $(call took,bench)
+	cargo bench --locked --profile ci --bench figures; $(call took,bench)
 
 clean: ## Removes what was built, for all clones: cargo's folders, and the parts of the test bed
 	rm -rf "$(cache)"/target-* "$${PROMOTE_CACHE:-$(cache)}"/{bed,bed-mesh,tools}

@@ -80,6 +80,7 @@ fn seen(pods: Vec<promote::verify::pods::Pod>, repository: &Repository, digest: 
         namespace: "shop".to_owned(),
         told_by: vec!["web".to_owned()],
         pods,
+        others: Vec::new(),
         images: vec![format!("{repository}:1.0.0@{digest}")],
     }
 }

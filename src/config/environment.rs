@@ -6,6 +6,7 @@ use super::keys::{CLUSTER, DEPLOY, ENVIRONMENT, FLUX, GATES, PUBLISH, VERIFY};
 use super::names;
 use super::problem::Findings;
 use super::read::{Fields, NOT_YET, Value};
+use super::traffic;
 use super::{Cluster, Environment, FluxTarget, Gates, Jump, OnFailure, Update, Verify};
 
 /// The most names in one `after`.
@@ -132,6 +133,8 @@ fn verify(value: Option<&Value<'_>>, findings: &mut Findings) -> Verify {
         timeout: Duration::from_mins(10),
         stable_for: Duration::from_secs(30),
         on_failure: OnFailure::Rollback,
+        traffic: None,
+        probe: None,
     };
     let Some(fields) = value.and_then(|value| value.fields(&VERIFY, findings)) else { return verify };
     let mut duration = |key, minimum, target: &mut Duration| {
@@ -152,5 +155,7 @@ fn verify(value: Option<&Value<'_>>, findings: &mut Findings) -> Verify {
             _ => drop(mesh.word(&[("auto", ()), ("none", ())], findings)),
         }
     }
+    verify.traffic = traffic::traffic(&fields, findings);
+    verify.probe = traffic::probe(&fields, findings);
     verify
 }

@@ -30,9 +30,13 @@ pub(super) const DEPLOY: Keys = Keys { supported: &["flux"], not_yet: &["argocd"
 pub(super) const FLUX: Keys = Keys { supported: &["kustomization"], not_yet: &["receiverUrl"] };
 pub(super) const PUBLISH: Keys = Keys { supported: &[], not_yet: &["pullRequest"] };
 pub(super) const VERIFY: Keys = Keys {
-    supported: &["timeout", "stableFor", "mesh", "onFailure"],
-    not_yet: &["prometheus", "traffic", "probe"],
+    supported: &["timeout", "stableFor", "mesh", "prometheus", "traffic", "probe", "onFailure"],
+    not_yet: &[],
 };
+pub(super) const TRAFFIC: Keys =
+    Keys { supported: &["successRate", "latency", "falseRollback"], not_yet: &[] };
+pub(super) const LATENCY: Keys = Keys { supported: &["percentile", "max"], not_yet: &[] };
+pub(super) const PROBE: Keys = Keys { supported: &["url", "host", "expectStatus", "count"], not_yet: &[] };
 pub(super) const APP: Keys = Keys { supported: &["path", "markers", "images"], not_yet: &[] };
 pub(super) const IMAGE: Keys = Keys {
     supported: &["repository", "policy", "filterTags", "platforms", "interval", "build"],
@@ -49,7 +53,7 @@ pub(super) const FILTER_TAGS: Keys = Keys { supported: &["pattern", "extract"], 
 
 /// All of them, by their names below `$defs` of the schema.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &Keys); 21] = [
+pub(super) const ALL: [(&str, &Keys); 24] = [
     ("root", &ROOT),
     ("git", &GIT),
     ("author", &AUTHOR),
@@ -62,6 +66,9 @@ pub(super) const ALL: [(&str, &Keys); 21] = [
     ("flux", &FLUX),
     ("publish", &PUBLISH),
     ("verify", &VERIFY),
+    ("traffic", &TRAFFIC),
+    ("latency", &LATENCY),
+    ("probe", &PROBE),
     ("app", &APP),
     ("image", &IMAGE),
     ("build", &BUILD),

@@ -18,6 +18,7 @@ mod policy;
 mod problem;
 mod read;
 mod receiver;
+mod traffic;
 mod tree;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::model::{AppName, EnvironmentName, ImageName, ReceiverName, RegistryHo
 pub use markers::Markers;
 pub use names::SecretName;
 pub use problem::{Problem, Problems};
+pub use traffic::{Latency, Percent, Probe, Traffic};
 
 /// The JSON Schema (draft 2020-12) of `promote.yaml`.
 pub const SCHEMA: &str = include_str!("schema.json");
@@ -231,6 +233,10 @@ pub struct Verify {
     pub stable_for: Duration,
     /// What follows a failure.
     pub on_failure: OnFailure,
+    /// What the users' requests must meet; none where they are not measured.
+    pub traffic: Option<Traffic>,
+    /// Requests of our own; none where there are none.
+    pub probe: Option<Probe>,
 }
 
 /// What follows a failure.

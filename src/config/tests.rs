@@ -7,6 +7,7 @@ mod policies;
 mod problems;
 mod receivers;
 mod schema;
+mod traffic;
 
 use std::time::Duration;
 
@@ -54,6 +55,10 @@ environments:
     after: [local]
     update: auto
     gates: {minAge: 2h}
+    verify:
+      prometheus: http://prometheus.istio-system:9090/prometheus
+      traffic: {successRate: 99.5, latency: {percentile: 99, max: 500ms}, falseRollback: 0.005}
+      probe: {url: "https://10.1.2.3:8443/healthz?deep=1", host: App.example.org, expectStatus: 204, count: 30}
   live:
     registry: registry.lan:5000
     cluster: none
@@ -94,6 +99,11 @@ fn with_environment(keys: &str) -> String {
         "version: 1\napps: {{web: {{path: web, images: {{web: {{policy: {{semver: {{range: '*'}}}}}}}}}}}}\n\
          environments:\n  local: {{{keys}}}\n"
     )
+}
+
+/// A file whose only environment has these keys of `verify`.
+fn with_verify(keys: &str) -> String {
+    with_environment(&format!("registry: 'a:1', verify: {{{keys}}}"))
 }
 
 /// A file whose only image has these keys.

@@ -2,7 +2,9 @@
 
 mod arrival;
 mod layers;
+mod probing;
 mod subject;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +71,7 @@ pub async fn follow(
         tokio::select! {
             () = tokio::time::sleep(patience.max(Duration::from_millis(1))) => {}
             () = changed(changes) => {}
+            () = follower.layers.news() => {}
             Ok(()) = snapshots.changed() => {}
         }
     }
@@ -147,7 +150,7 @@ impl Follower<'_> {
         for namespace in namespaces.chain(delivery.others.iter().map(|id| &id.namespace)) {
             flux.cluster().listen(&mut changes, namespace);
         }
-        let seen = match self.layers.look(flux.cluster(), &delivery).await {
+        let seen = match self.layers.look(flux.cluster(), &delivery, snapshot).await {
             Ok(findings) => Observation { delivered, findings },
             Err(unseen) => only(Delivered::Silent(unseen.to_string())),
         };

@@ -195,6 +195,26 @@ impl Resolve for Instead {
     }
 }
 
+/// Resolves every name as a host of the configuration would be: to no link-local address.
+#[derive(Debug)]
+pub(crate) struct Towards {
+    /// The host to connect to.
+    pub(crate) host: String,
+}
+
+impl Resolve for Towards {
+    fn resolve(&self, _: Name) -> Resolving {
+        let host = self.host.trim_matches(['[', ']']).to_owned();
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            if found.iter().any(|address| is_link_local(address.ip())) {
+                return Err(LinkLocal.into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

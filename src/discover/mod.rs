@@ -12,7 +12,7 @@ mod challenge;
 mod connection;
 mod credentials;
 mod ecr;
-mod egress;
+pub(crate) mod egress;
 mod error;
 mod facts;
 pub mod feed;

@@ -34,8 +34,19 @@ pub struct Seen {
     pub told_by: Vec<String>,
     /// The pods of the new version.
     pub pods: Vec<Pod>,
+    /// The workload's other pods, which are of another version.
+    pub others: Vec<Other>,
     /// The containers' images as the cluster has them, of the repositories under judgement.
     pub images: Vec<String>,
+}
+
+/// A pod of another version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Other {
+    /// Its name.
+    pub name: String,
+    /// It is ready and stays.
+    pub serves: bool,
 }
 
 /// What a look at the cluster shows.
@@ -201,19 +212,25 @@ impl Watches {
             Owner::Revision(uid, _) => is_owned(pod, uid) && !of_this(pod) && !pod::is_ready(pod),
             _ => false,
         };
-        let read = self.pods.get(namespace).map_or(Ok((Vec::new(), None)), |pods| {
+        let other = |pod: &KubePod| Other {
+            name: pod.name_any(),
+            serves: pod::is_ready(pod) && pod.metadata.deletion_timestamp.is_none(),
+        };
+        let read = self.pods.get(namespace).map_or(Ok((Vec::new(), Vec::new(), None)), |pods| {
             pods.read(|pods| {
                 let new = pods.values().filter(|pod| of_this(pod));
                 let new: Vec<Pod> = new.map(|pod| reduce_pod(pod, repositories)).collect();
+                let others = pods.values().filter(|pod| matches(&selector, pod.labels()) && !of_this(pod));
+                let others: Vec<Other> = others.map(|pod| other(pod)).collect();
                 let stuck = pods.values().find(|pod| stuck(pod));
-                (new, stuck.map(|pod| (namespace.to_owned(), pod.name_any())))
+                (new, others, stuck.map(|pod| (namespace.to_owned(), pod.name_any())))
             })
         });
-        let (pods, stuck) = visible(read, hidden)?.unwrap_or_default();
+        let (pods, others, stuck) = visible(read, hidden)?.unwrap_or_default();
         if let State::Replicas(replicas) = &mut workload.state {
             replicas.stuck = stuck;
         }
-        Ok(Seen { workload, namespace: namespace.to_owned(), told_by, pods, images })
+        Ok(Seen { workload, namespace: namespace.to_owned(), told_by, pods, others, images })
     }
 }
 

@@ -6,8 +6,11 @@
 pub mod image_id;
 pub mod kube;
 pub mod pods;
+pub mod probe;
+pub mod prometheus;
 pub mod pull;
 pub mod rollouts;
+pub mod traffic;
 pub mod workload;
 
 use std::fmt;

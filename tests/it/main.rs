@@ -30,6 +30,7 @@ mod rollback;
 mod silent;
 mod the_bed;
 mod the_loop;
+mod traffic;
 mod verdicts;
 mod verify;
 mod webhook_limits;

@@ -791,15 +791,8 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
         ]
     );
     assert_eq!(
-        problems(&with_environment(
-            "registry: 'a:1', verify: {mesh: istio, prometheus: x, traffic: {}, probe: {}}"
-        )),
-        [
-            "4:43: environments.local.verify.mesh: is not supported yet; remove it",
-            "4:50: environments.local.verify.prometheus: is not supported yet; remove it",
-            "4:65: environments.local.verify.traffic: is not supported yet; remove it",
-            "4:78: environments.local.verify.probe: is not supported yet; remove it"
-        ]
+        problems(&with_environment("registry: 'a:1', verify: {mesh: istio}")),
+        ["4:43: environments.local.verify.mesh: is not supported yet; remove it"]
     );
     assert_eq!(
         problems(&with_environment("registry: 'a:1', verify: {mesh: linkerd}")),

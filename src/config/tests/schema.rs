@@ -67,6 +67,16 @@ fn what_the_parser_refuses_by_its_shape_the_schema_refuses() {
         with_environment("registry: 'a:1', deploy: {argocd: {application: a/b}}"),
         with_environment("registry: 'a:1', publish: {pullRequest: {}}"),
         with_environment("registry: 'a:1', verify: {mesh: istio}"),
+        with_verify("prometheus: 'http://p', traffic: {}"),
+        with_verify("prometheus: 'http://p', traffic: {successRate: all}"),
+        with_verify("prometheus: 'http://p', traffic: {successRate: 100}"),
+        with_verify("prometheus: 'http://p', traffic: {successRate: 99, falseRollback: 0.5}"),
+        with_verify("prometheus: 'http://p', traffic: {latency: {max: 1s}}"),
+        with_verify("prometheus: 'http://p', traffic: {latency: {percentile: 99}}"),
+        with_verify("probe: {}"),
+        with_verify("probe: {url: 'http://a', expectStatus: 100}"),
+        with_verify("probe: {url: 'http://a', count: 0}"),
+        with_verify("probe: {url: 'http://a', count: 1.5}"),
         with_environment("registry: 'a:1', after: local"),
         with_image("policy: {}"),
         with_image("policy: {semver: {range: '*'}, newest: {}}"),
@@ -112,9 +122,12 @@ fn check(whole: &Json, part: &Json, node: &Node, path: &str) -> Result<(), Strin
         Content::Sequence(_) => "array",
         Content::Mapping(_) => "object",
         Content::Scalar { text, plain: true } if text == "true" || text == "false" => "boolean",
+        Content::Scalar { text, plain: true } if text.parse::<u32>().is_ok() => "integer",
+        Content::Scalar { text, plain: true } if text.parse::<f64>().is_ok() => "number",
         Content::Scalar { .. } => "string",
     };
-    if part["type"].as_str().is_some_and(|wanted| wanted != kind) {
+    let fits = |wanted: &str| wanted == kind || (wanted, kind) == ("number", "integer");
+    if part["type"].as_str().is_some_and(|wanted| !fits(wanted)) {
         return breach("type");
     }
     match &node.content {
@@ -123,6 +136,12 @@ fn check(whole: &Json, part: &Json, node: &Node, path: &str) -> Result<(), Strin
             let wanted = part.get("const").is_none_or(is);
             if !wanted || part["enum"].as_array().is_some_and(|values| !values.iter().any(is)) {
                 return breach("const or enum");
+            }
+            let number = text.parse::<f64>().unwrap_or(f64::NAN);
+            if part["minimum"].as_f64().is_some_and(|least| number < least)
+                || part["maximum"].as_f64().is_some_and(|most| number > most)
+            {
+                return breach("minimum or maximum");
             }
         }
         Content::Sequence(items) => {

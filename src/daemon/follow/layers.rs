@@ -10,13 +10,17 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Subject;
+use super::probing::Probing;
+use super::traffic::Traffic;
 use crate::daemon::Context;
 use crate::deliver::Delivery;
 use crate::deliver::cluster::{Cluster, Unseen};
 use crate::model::{Digest, Repository};
-use crate::verify::kube::{View, Watches};
+use crate::publish::Snapshot;
+use crate::verify::kube::{Seen, View, Watches};
 use crate::verify::rollouts::{self, Memory, Version};
-use crate::verify::{Finding, Judgement, Layer, pods};
+use crate::verify::workload::State;
+use crate::verify::{Answer, Finding, Judgement, Layer, pods};
 
 /// A registry that did not tell which digests an image has is asked again after this long.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -38,6 +42,13 @@ pub(super) struct Layers<'a> {
     memory: Memory,
     /// What the last look showed.
     view: View,
+    requests: Option<Requests>,
+}
+
+/// What looks at requests, as the environment had it when the version was first looked at.
+struct Requests {
+    traffic: Option<Result<Traffic, String>>,
+    probe: Option<Result<Probing, String>>,
 }
 
 impl<'a> Layers<'a> {
@@ -54,6 +65,7 @@ impl<'a> Layers<'a> {
             resolved: None,
             memory: Memory::default(),
             view: View::default(),
+            requests: None,
         }
     }
 
@@ -62,14 +74,82 @@ impl<'a> Layers<'a> {
         &mut self,
         cluster: &Cluster,
         delivery: &Delivery,
+        snapshot: &Snapshot,
     ) -> Result<Vec<Finding>, Unseen> {
         let mut findings = self.rollouts(cluster, delivery).await?;
+        findings.append(&mut self.requests(&findings, snapshot));
         for layer in Layer::ALL {
             if findings.iter().all(|finding| finding.layer != layer) {
                 findings.push(Finding::left_out(layer, "not part of this version's judgement"));
             }
         }
         Ok(findings)
+    }
+
+    /// Waits for news of requests.
+    pub(super) async fn news(&mut self) {
+        let (traffic, probe) = match &mut self.requests {
+            Some(Requests { traffic, probe }) => (traffic.as_mut(), probe.as_mut()),
+            None => (None, None),
+        };
+        let traffic = async {
+            match traffic {
+                Some(Ok(traffic)) => traffic.news().await,
+                _ => std::future::pending().await,
+            }
+        };
+        let probe = async {
+            match probe {
+                Some(Ok(probe)) => probe.news().await,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = traffic => {}
+            () = probe => {}
+        }
+    }
+
+    /// How the users' requests and our own fare, where the environment says that it matters.
+    fn requests(&mut self, findings: &[Finding], snapshot: &Snapshot) -> Vec<Finding> {
+        let serving = |seen: &&Seen| matches!(seen.workload.state, State::Replicas(_));
+        let seen: Vec<&Seen> = self.view.seen.iter().filter(serving).collect();
+        if seen.is_empty() {
+            let left_out = |layer| Finding::left_out(layer, "no workload of the version serves");
+            return vec![left_out(Layer::Traffic), left_out(Layer::Probe)];
+        }
+        let now = Timestamp::now();
+        let subject = self.subject;
+        let requests = self.requests.get_or_insert_with(|| {
+            let verify = snapshot.config.environments.get(&subject.environment).map(|found| &found.verify);
+            let traffic = verify.and_then(|verify| verify.traffic.as_ref());
+            let probe = verify.and_then(|verify| verify.probe.as_ref());
+            Requests {
+                traffic: traffic.map(|traffic| Traffic::start(traffic, now)),
+                probe: probe.map(|probe| Probing::start(probe, subject, snapshot)),
+            }
+        });
+        let (probe, probed) = match &requests.probe {
+            None => (Finding::left_out(Layer::Probe, "no verify.probe is set"), None),
+            Some(Err(words)) => {
+                (Finding::judged(Layer::Probe, Judgement::Unknown(words.clone())), Some(false))
+            }
+            Some(Ok(probe)) => {
+                let rolled_out = findings.iter().any(|finding| {
+                    finding.layer == Layer::Workload
+                        && matches!(finding.answer, Answer::Judged(Judgement::Pass(_)))
+                });
+                let alone = rolled_out && seen.iter().all(|one| one.others.iter().all(|other| !other.serves));
+                let (finding, passes) = probe.look(alone, now);
+                (finding, Some(passes))
+            }
+        };
+        let traffic = match &mut requests.traffic {
+            None => Finding::left_out(Layer::Traffic, "no verify.traffic is set"),
+            Some(Err(words)) => Finding::judged(Layer::Traffic, Judgement::Unknown(words.clone())),
+            Some(Ok(traffic)) => traffic.look(&seen, probed, now),
+        };
+        vec![traffic, probe]
     }
 
     /// What the cluster tells beyond the findings of the last look: warnings, and the last lines of a log.

@@ -58,6 +58,7 @@ fn seen(wanted: i32, pods: Vec<Pod>) -> Seen {
         namespace: "shop".to_owned(),
         told_by: vec!["web".to_owned()],
         pods,
+        others: Vec::new(),
         images: vec![format!("registry/app:1.0.0@{}", digest())],
     }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::command::bound;
 use super::site::Site;
-use super::{Answer, bed, isolated, request, until};
+use super::{Answer, bed, free_address, isolated, request, until};
 
 /// Where the parts of the mesh are.
 #[derive(Debug, Deserialize)]
@@ -83,6 +84,26 @@ impl Mesh {
     }
 }
 
+/// A Prometheus of one test. Dropping it ends it.
+pub(crate) struct Prometheus {
+    child: Child,
+    address: String,
+}
+
+impl Prometheus {
+    /// Its base URL.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// One message of `istioctl analyze`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Message {
@@ -141,6 +162,36 @@ impl Site {
     /// Forgets a pod's requests, as a proxy does that starts again.
     pub(crate) fn reset_requests(&self, environment: &str, pod: &str) {
         mesh().order("DELETE", &format!("/pods/{}/{pod}/requests", self.namespace(environment)), &json!({}));
+    }
+
+    /// A Prometheus of the test's own, which scrapes what the bed's does, and drops a label of all samples.
+    pub(crate) fn prometheus_without(&self, label: &str) -> Prometheus {
+        let folder = self.folder().join("prometheus");
+        std::fs::create_dir(&folder).expect("a folder");
+        let (config, address) = (folder.join("prometheus.yaml"), free_address());
+        let text = format!(
+            "global: {{scrape_interval: 2s, scrape_timeout: 2s}}
+scrape_configs:
+- job_name: kubernetes-pods
+  metrics_path: /stats/prometheus
+  file_sd_configs: [{{files: [{}], refresh_interval: 2s}}]
+  metric_relabel_configs: [{{action: labeldrop, regex: {label}}}]
+",
+            bed().dir.join("targets.json").display()
+        );
+        std::fs::write(&config, text).expect("a file can be written");
+        let child = bound("prometheus", self)
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("prometheus can be started");
+        let prometheus = Prometheus { child, address: format!("http://{address}") };
+        let ready = || request("GET", &format!("{}/-/ready", prometheus.address), &[], b"").ok();
+        until(|| ready().filter(|answer| answer.status == 200)).expect("prometheus is ready");
+        prometheus
     }
 
     /// Counts requests that the gateway tells of the app's service, and that no pod has seen.
