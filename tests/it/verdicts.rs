@@ -57,7 +57,7 @@ fn a_quota_that_lets_no_pod_be_made_fails_the_version_with_the_quotas_words() {
 
 #[test]
 fn a_pod_that_no_node_takes_is_not_the_versions_fault_also_when_the_progress_deadline_is_over() {
-    let site = site("no-node", 15).create();
+    let site = site("no-node", 30).create();
     site.once().expect_code(0);
     site.change_base("test-app", |text| {
         text.replace("progressDeadlineSeconds: 30", "progressDeadlineSeconds: 5")
@@ -69,7 +69,7 @@ fn a_pod_that_no_node_takes_is_not_the_versions_fault_also_when_the_progress_dea
 
 #[test]
 fn a_volume_claim_that_is_not_bound_is_not_the_versions_fault() {
-    let site = site("claim", 12).create();
+    let site = site("claim", 30).create();
     site.once().expect_code(0);
     let claim = "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], \
                  storageClassName: none, resources: {requests: {storage: 1Gi}}}}";
@@ -80,7 +80,7 @@ fn a_volume_claim_that_is_not_bound_is_not_the_versions_fault() {
 
 #[test]
 fn a_volume_that_is_not_mounted_is_not_the_versions_fault() {
-    let site = site("volume", 12).create();
+    let site = site("volume", 30).create();
     expect(&verdict_on(&site, "-bad-volume"), "unknown", &["ContainerCreating"]);
 }
 
@@ -88,7 +88,7 @@ fn a_volume_that_is_not_mounted_is_not_the_versions_fault() {
 fn a_node_that_is_lost_is_not_the_versions_fault() {
     let site = bed::site("lost-node")
         .environments(&["local"])
-        .verify("{timeout: 25s, stableFor: 15s, onFailure: hold}")
+        .verify("{timeout: 40s, stableFor: 20s, onFailure: hold}")
         .create();
     site.push_image("local", "test-app", "1.1.0");
     let daemon = site.promoted().start();
@@ -119,7 +119,7 @@ fn wait_stabilizing(site: &Site, daemon: &Daemon) {
 
 #[test]
 fn a_registry_that_the_nodes_do_not_reach_is_not_the_versions_fault() {
-    let site = site("unreachable", 12).create();
+    let site = site("unreachable", 30).create();
     expect(&verdict_on(&site, "-bad-unreachable"), "unknown", &["ErrImagePull", "i/o timeout"]);
 }
 
@@ -144,7 +144,7 @@ fn a_pod_that_runs_another_image_than_was_asked_for_fails_the_version() {
 
 #[test]
 fn an_image_that_the_runtime_names_in_a_way_that_proves_nothing_is_unknown() {
-    let site = site("bare", 10).create();
+    let site = site("bare", 30).create();
     expect(&verdict_on(&site, "-bad-bare"), "unknown", &["its image ID is not known yet"]);
 }
 
@@ -162,7 +162,7 @@ fn an_init_container_that_ends_again_and_again_fails_the_version_with_its_last_w
 
 #[test]
 fn a_paused_deployment_is_waited_for_and_never_blamed() {
-    let site = site("paused", 8).create();
+    let site = site("paused", 30).create();
     site.once().expect_code(0);
     site.change_base("test-app", |text| text.replace("  selector:", "  paused: true\n  selector:"));
     expect(&verdict_on(&site, ""), "unknown", &["is paused", "kubectl rollout resume"]);
@@ -185,7 +185,7 @@ fn an_autoscaler_that_moves_does_not_begin_the_wait_for_stability_anew() {
 
 #[test]
 fn what_something_else_writes_into_the_workload_is_not_the_versions_fault() {
-    let site = site("foreign", 8).create();
+    let site = site("foreign", 30).create();
     let other = site.push_image("local", "test-app", "0.9.0");
     with_pod_line(
         &site,
@@ -210,7 +210,7 @@ fn a_stateful_set_with_a_partition_is_verified_by_the_pods_that_it_lets_be_new()
 
 #[test]
 fn a_stateful_set_that_updates_on_delete_asks_for_the_deletes_and_goes_on_after_them() {
-    let site = site("on-delete", 10).kind("StatefulSet").create();
+    let site = site("on-delete", 30).kind("StatefulSet").create();
     site.once().expect_code(0);
     let changed = site.change_base("test-app", |text| {
         text.replace("  selector:", "  updateStrategy: {type: OnDelete}\n  selector:")
@@ -316,7 +316,7 @@ spec:
 
 #[test]
 fn a_kind_of_others_that_names_the_image_is_judged_by_its_own_word_of_being_ready() {
-    let site = site("widget", 10).create();
+    let site = site("widget", 30).create();
     with_widget(&site);
     let word = |ready: &str| {
         let status = format!(
