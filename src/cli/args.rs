@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::people::{Diff, Hold, Quarantine, Release, Rollback};
+pub use self::people::{Diff, Doctor, Hold, Quarantine, Release, Rollback};
 use crate::daemon::args::endpoint;
 use crate::daemon::promotion::At;
 use crate::model::{AppName, Digest, EnvironmentName, RegistryHost, Tag};
@@ -135,6 +135,8 @@ pub enum Command {
     History(History),
     /// Show the versions of two environments side by side
     Diff(Diff),
+    /// Tell what can be verified here, and what is missing for more
+    Doctor(Doctor),
     /// Put the version before back, keep it, and wait for the verdict
     Rollback(Rollback),
     /// Keep an app, or all of an environment, where it is

@@ -6,6 +6,7 @@
 pub mod args;
 mod commit;
 mod diff;
+mod doctor;
 mod history;
 mod hold;
 mod init;
@@ -103,6 +104,7 @@ async fn other(command: Command, common: &Common, printer: &Printer) -> Result<E
         }
         Command::Status(what) => status::run(common, printer, &what).await,
         Command::History(what) => history::run(common, printer, &what).await,
+        Command::Doctor(what) => doctor::run(common, printer, &what).await,
         Command::Diff(what) => diff::run(common, printer, &what).await,
         Command::Rollback(asked) => rollback::run(common, printer, &asked).await,
         Command::Hold(asked) => hold::hold(common, printer, &asked).await,

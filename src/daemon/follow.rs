@@ -1,6 +1,7 @@
 //! The loop around a rollout: looks, steps, waits for the next change.
 
 mod arrival;
+mod glance;
 mod layers;
 mod probing;
 mod subject;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use self::arrival::Arrival;
+pub use self::glance::glance;
 use self::layers::Layers;
 pub use self::subject::{Subject, notes};
 use super::Context;

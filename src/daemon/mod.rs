@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod builds;
+pub mod candidates;
 pub mod clusters;
 pub mod elections;
 pub mod events;

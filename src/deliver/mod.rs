@@ -9,6 +9,7 @@ mod connection;
 mod evidence;
 pub mod flux;
 pub mod hosting;
+pub mod inspect;
 pub mod lease;
 pub mod nodes;
 pub mod revision;

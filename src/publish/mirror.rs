@@ -95,6 +95,7 @@ enum Command {
         since: jiff::Timestamp,
         reply: Reply<Vec<Entry>>,
     },
+    MayPush(Reply<()>),
     Export {
         folder: PathBuf,
         reply: Reply<()>,
@@ -174,6 +175,11 @@ impl Mirror {
     /// Writes verdicts.
     pub async fn note(&self, lines: Vec<VerdictNote>) -> Result<(), PublishError> {
         self.ask(|reply| Command::Note { lines, reply }).await
+    }
+
+    /// Whether the remote lets this account push at all; which branches it protects, only a push tells.
+    pub async fn may_push(&self) -> Result<(), PublishError> {
+        self.ask(Command::MayPush).await
     }
 
     /// Writes all files of the last known head below `folder`, which exists and is empty.

@@ -239,6 +239,25 @@ impl Remote {
         Ok(Some(heads))
     }
 
+    /// Asks for what a push begins with, and pushes nothing.
+    pub(super) fn may_push(&mut self, mirror: &Repository) -> Result<(), PublishError> {
+        let failure: Failure = Rc::default();
+        self.prepare()?;
+        if let Location::Path(folder) = &self.location {
+            let is_locked = std::fs::metadata(folder).is_ok_and(|found| found.permissions().readonly());
+            let cause = || format!("this account may not write to {}", folder.display());
+            return if is_locked {
+                Err(PublishError::Missing { remote: self.location.to_string(), cause: cause() })
+            } else {
+                Ok(())
+            };
+        }
+        let asked = mirror.remote_anonymous(&self.location.as_url()).and_then(|mut remote| {
+            remote.connect_auth(Direction::Push, Some(self.callbacks(&failure)), None).map(drop)
+        });
+        asked.map_err(|error| self.explain(&error, &failure))
+    }
+
     /// Moves the references, each only from the value that we know.
     pub(super) fn push(
         &mut self,

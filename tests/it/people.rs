@@ -286,21 +286,16 @@ fn words_of_people_survive_in_a_record_and_one_that_cannot_be_read_is_not_touche
 #[test]
 fn a_remote_that_refuses_ends_with_7_and_a_lost_race_is_won_at_the_next_try() {
     let site = bed::site("refused").environments(&["local"]).create();
-    let hook = site.bare().join("hooks/pre-receive");
-    std::fs::write(&hook, "#!/bin/sh\necho 'main is protected' >&2\nexit 1\n").unwrap();
-    std::fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let hook = site.install_hook("pre-receive", "#!/bin/sh\necho 'main is protected' >&2\nexit 1\n");
     let run = say(&site, &["hold", "--reason", "x"]).expect_code(7);
     assert!(run.stderr.contains("main is protected"), "{}", run.stderr);
     std::fs::remove_file(&hook).unwrap();
 
-    let holds: Vec<_> = ["one", "two", "three"]
-        .map(|reason| site.start_promote(&["hold", "--environment", "local", "--reason", reason]))
-        .into();
-    for hold in &holds {
-        hold.wait_said("test-app is held in local");
-    }
-    let held = site.commits().iter().filter(|commit| commit.subject == "test-app: local held").count();
-    assert_eq!(held, 3);
+    site.lose_the_next_race("README.md", "a person's words");
+    say(&site, &["hold", "--reason", "x"]).expect_code(0);
+    assert_eq!(site.read("README.md"), "a person's words");
+    let subjects: Vec<_> = site.commits().into_iter().take(2).map(|commit| commit.subject).collect();
+    assert_eq!(subjects, ["test-app: local held", "A person was quicker"]);
 }
 
 #[test]

@@ -105,6 +105,14 @@ pub struct Diff {
     pub rendered: bool,
 }
 
+/// What is to be looked at.
+#[derive(Debug, Clone, Args)]
+pub struct Doctor {
+    /// Only this environment
+    #[arg(long, value_name = "ENV")]
+    pub environment: Option<EnvironmentName>,
+}
+
 fn reason(text: &str) -> Result<String, String> {
     one_line(text).ok_or_else(|| "it says nothing; write a few words".to_owned())
 }

@@ -76,6 +76,7 @@ impl Owner {
                     Command::Note { lines: more, reply } => lines.push((more, reply)),
                     Command::History { since, reply } => _ = reply.send(self.history(since)),
                     Command::Preview { changes, reply } => _ = reply.send(self.preview(&changes)),
+                    Command::MayPush(reply) => _ = reply.send(self.remote.may_push(&self.repository)),
                     Command::Export { folder, reply } => _ = reply.send(self.export(&folder)),
                     Command::Held { revision, commit, key, images, reply } => {
                         _ = reply.send(self.held(&revision, &commit, &key, &images));
