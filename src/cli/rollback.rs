@@ -168,13 +168,13 @@ fn change(desired: &Desired, asked: &args::Rollback, moves: Vec<Move>) -> Option
     let taken_back = desired.origin()?.commit.clone();
     let by = open::person();
     // A hold that somebody set for another reason outlives the rollback, and holds it as well.
-    let held = desired.record.held(Timestamp::now()).is_some_and(|hold| hold.image.is_none());
+    let is_kept = desired.record.held(Timestamp::now()).is_some_and(|known| known.image.is_none());
     let reason = asked.reason.clone().unwrap_or_else(|| "promote rollback".to_owned());
     let hold = Amendment::Hold(way_back::hold(&moves, reason, by.clone()));
     Some(Change {
         app: asked.app.clone(),
         environment: asked.environment.clone(),
-        amendments: if held { Vec::new() } else { vec![hold] },
+        amendments: if is_kept { Vec::new() } else { vec![hold] },
         moves,
         source: Source::Rollback { commit: taken_back },
         actor: by,

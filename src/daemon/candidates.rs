@@ -44,14 +44,12 @@ pub async fn look(
 ) -> BTreeMap<Place, Candidate> {
     let search = Search::new(context, snapshot, places);
     let untold = search.repositories.clone();
-    match tokio::time::timeout(patience, search.run(places)).await {
-        Ok(found) => found,
-        Err(_) => {
-            let words = format!("no registry of it has told all within {} s", patience.as_secs());
-            let asked = places.iter().filter(|place| untold.contains_key(*place));
-            asked.map(|place| (place.clone(), Candidate::Untold(words.clone()))).collect()
-        }
-    }
+    let found = tokio::time::timeout(patience, search.run(places)).await;
+    found.unwrap_or_else(|_| {
+        let words = format!("its registry has not told all within {} s", patience.as_secs());
+        let asked = places.iter().filter(|place| untold.contains_key(*place));
+        asked.map(|place| (place.clone(), Candidate::Untold(words.clone()))).collect()
+    })
 }
 
 struct Search<'a> {

@@ -39,11 +39,11 @@ impl Nodes {
 
     /// Asks the clusters of the environments that are served (all if empty) and have not told lately, for a few seconds at most.
     pub async fn learn(&self, clusters: &Clusters, config: &Config, served: &BTreeSet<EnvironmentName>) {
-        let serves = |name: &EnvironmentName| served.is_empty() || served.contains(name);
+        let is_meant = |name: &EnvironmentName| served.is_empty() || served.contains(name);
         let asked: BTreeMap<String, &Cluster> = config
             .environments
             .iter()
-            .filter(|(name, _)| serves(name))
+            .filter(|(name, _)| is_meant(name))
             .filter_map(|(_, environment)| environment.cluster.as_ref())
             .filter(|cluster| **cluster != Cluster::None && !self.is_fresh(cluster))
             .map(|cluster| (key(cluster), cluster))
@@ -74,16 +74,17 @@ impl Nodes {
         let platforms: Arc<[Platform]> = told.clone().unwrap_or_default().into();
         if before.as_ref() != Some(&platforms) {
             let words: Vec<String> = platforms.iter().map(Platform::to_string).collect();
-            match told {
-                Some(_) => tracing::info!(
+            if told.is_some() {
+                tracing::info!(
                     cluster = connected.name(),
                     platforms = words.join(", "),
                     "versions must be there for the nodes' platforms"
-                ),
-                None => tracing::info!(
+                );
+            } else {
+                tracing::info!(
                     cluster = connected.name(),
                     "this account may not list nodes, so that no platform is asked for; grant it, or name `platforms`"
-                ),
+                );
             }
         }
         known.insert(key(cluster), Told { platforms, since: Instant::now() });

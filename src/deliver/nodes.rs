@@ -56,8 +56,9 @@ mod tests {
     use super::*;
 
     fn of(info: serde_json::Value) -> Option<String> {
-        let node = serde_json::from_value(json!({"metadata": {"name": "one"}, "status": {"nodeInfo": info}}));
-        platform(node.unwrap()).map(|platform| platform.to_string())
+        let mut node = json!({"metadata": {"name": "one"}, "status": {}});
+        node["status"]["nodeInfo"] = info;
+        platform(serde_json::from_value(node).unwrap()).map(|platform| platform.to_string())
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::verify::{Answer, Finding, Judgement};
 /// How long the cluster has to say the same: watches bring one list after the other.
 const STEADY: Duration = Duration::from_millis(250);
 /// The same where something is waited for, which may only not have been listed yet.
-const STEADY_WAIT: Duration = Duration::from_millis(1_000);
+const STEADY_WAIT: Duration = Duration::from_secs(1);
 /// How long there is between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
