@@ -313,7 +313,7 @@ fn a_command_that_fails_is_told_and_runs_again_when_its_sources_change() {
 }
 
 #[test]
-fn a_version_of_the_policy_that_comes_after_a_build_waits_and_status_says_so() {
+fn a_version_of_the_policy_that_comes_after_a_build_waits_for_a_release_and_status_says_so() {
     let (site, workshop) = local("policy-waits", ARTIFACT);
     let daemon = site.promoted().allow_builds(&workshop).start();
     workshop.write_layout("image", site.name());
@@ -325,6 +325,13 @@ fn a_version_of_the_policy_that_comes_after_a_build_waits_and_status_says_so() {
     assert_eq!(site.moves().len(), 1);
     let status = site.promote(&["status"]).expect_code(0);
     assert!(status.stdout.contains("versions of its policy wait"), "{}", status.stdout);
+
+    let release = ["release", "--environment", "local", "--app", "test-app", "--reason", "the build is done"];
+    site.promote(&release).expect_code(0);
+
+    site.wait_commit(|commit| commit.subject.ends_with("→ 1.1.0"), "goes on with the policy");
+    settle();
+    assert_eq!(site.moves().len(), 3, "the build, the release, the version");
     daemon.stop();
 }
 
