@@ -24,16 +24,19 @@ struct Need {
     resources: &'static [&'static str],
     verbs: &'static [&'static str],
     purpose: &'static str,
+    /// Whether a verdict can't do without it.
+    required: bool,
 }
 
-/// Everything that a verdict needs. A layer that looks at more kinds has its line here.
-const NEEDS: [Need; 5] = [
+/// Everything that a verdict needs or makes use of. A layer that looks at more kinds has its line here.
+const NEEDS: [Need; 8] = [
     Need {
         within: Within::Kustomization,
         group: "kustomize.toolkit.fluxcd.io",
         resources: &["kustomizations"],
         verbs: &["list", "watch"],
         purpose: "to see what Flux has applied",
+        required: true,
     },
     Need {
         within: Within::Source,
@@ -41,6 +44,7 @@ const NEEDS: [Need; 5] = [
         resources: &["gitrepositories"],
         verbs: &["list", "watch"],
         purpose: "to see what Flux has fetched",
+        required: true,
     },
     Need {
         within: Within::Source,
@@ -48,13 +52,15 @@ const NEEDS: [Need; 5] = [
         resources: &["gitrepositories"],
         verbs: &["patch"],
         purpose: "to ask Flux for a commit at once",
+        required: true,
     },
     Need {
         within: Within::Workloads,
         group: "apps",
-        resources: &["deployments", "statefulsets", "daemonsets"],
+        resources: &["deployments", "replicasets", "statefulsets", "daemonsets"],
         verbs: &["list", "watch"],
         purpose: "to follow rollouts",
+        required: true,
     },
     Need {
         within: Within::Workloads,
@@ -62,6 +68,31 @@ const NEEDS: [Need; 5] = [
         resources: &["pods"],
         verbs: &["list", "watch"],
         purpose: "to see what pods run",
+        required: true,
+    },
+    Need {
+        within: Within::Workloads,
+        group: "batch",
+        resources: &["jobs", "cronjobs"],
+        verbs: &["list", "watch"],
+        purpose: "to follow jobs",
+        required: true,
+    },
+    Need {
+        within: Within::Workloads,
+        group: "",
+        resources: &["events"],
+        verbs: &["list"],
+        purpose: "to tell with a failure what the cluster says of it",
+        required: false,
+    },
+    Need {
+        within: Within::Workloads,
+        group: "",
+        resources: &["pods/log"],
+        verbs: &["get"],
+        purpose: "to tell with a failure the last lines of its log",
+        required: false,
     },
 ];
 
@@ -86,8 +117,12 @@ pub(super) async fn look(
                             .join(", "),
                         need.purpose
                     );
-                    let check = Check::missing(Exit::Unreachable, "right", words);
-                    checks.push(check.mended_by(mend(need, &namespace, account)));
+                    let mend = mend(need, &namespace, account);
+                    checks.push(if need.required {
+                        Check::missing(Exit::Unreachable, "right", words).mended_by(mend)
+                    } else {
+                        Check::advice("right", words, mend)
+                    });
                 }
                 Err(error) => {
                     checks.push(Check::missing(Exit::Unreachable, "right", error.to_string()));
