@@ -12,6 +12,7 @@ use crate::daemon::clusters::Clusters;
 use crate::daemon::health::Health;
 use crate::daemon::metrics::Metrics;
 use crate::daemon::nodes::Nodes;
+use crate::daemon::reach::Reach;
 use crate::daemon::ways::Ways;
 use crate::discover::{Registries, RegistriesOptions};
 use crate::model::{AppName, EnvironmentName, Exit};
@@ -54,6 +55,7 @@ pub(super) async fn open(
         clusters: Clusters::new(secrets, true),
         ways: Ways::new(common.registry_endpoint.iter().map(|(host, _)| host.clone()).collect()),
         nodes: Nodes::default(),
+        reach: Reach::default(),
         health: Arc::new(Health::default()),
         metrics: Arc::new(metrics),
     };

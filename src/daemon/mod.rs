@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod nodes;
 pub mod promotion;
 pub mod rankings;
+pub mod reach;
 pub mod receivers;
 pub mod supervisor;
 pub mod trouble;
@@ -40,6 +41,7 @@ use self::health::Health;
 use self::leadership::Candidate;
 use self::metrics::Metrics;
 use self::nodes::Nodes;
+use self::reach::Reach;
 use self::receivers::Receivers;
 use self::ways::Ways;
 use crate::config::Config;
@@ -63,6 +65,8 @@ pub struct Context {
     pub ways: Ways,
     /// What the clusters' nodes run on.
     pub nodes: Nodes,
+    /// Which clusters can be used.
+    pub reach: Reach,
     /// What is usable.
     pub health: Arc<Health>,
     /// What is counted.
@@ -76,6 +80,11 @@ impl Context {
             self.ways.learn(&self.clusters, &self.registries, config, served),
             self.nodes.learn(&self.clusters, config, served),
         );
+    }
+
+    /// Sees whether the clusters can be used, and tells [`Context::health`].
+    pub async fn look_at_clusters(&self, config: &Config, served: &BTreeSet<EnvironmentName>) {
+        self.reach.look(&self.clusters, config, served, &self.health).await;
     }
 }
 
@@ -150,8 +159,8 @@ async fn run(args: &Args) -> Result<Exit, Failure> {
     })?;
     let clusters = Clusters::new(args.secrets.clone(), false);
     let ways = Ways::new(args.endpoints().into_keys().collect());
-    let context =
-        Arc::new(Context { mirror, registries, clusters, ways, nodes: Nodes::default(), health, metrics });
+    let (nodes, reach) = (Nodes::default(), Reach::default());
+    let context = Arc::new(Context { mirror, registries, clusters, ways, nodes, reach, health, metrics });
     let keys = GoogleKeys::new(args.google_keys.clone())
         .map_err(|error| Failure(Exit::Internal, error.to_string()))?;
     let receivers = Arc::new(Receivers::new(args.secrets.clone(), keys, context.health.clone()));
@@ -237,7 +246,10 @@ async fn work(
     let receivers = receivers.clone();
     let builds = builds_folder(args)?;
     // The first look at a registry needs its way, and the first election the platforms.
-    context.ask_clusters(&snapshot.config, &served).await;
+    tokio::join!(
+        context.ask_clusters(&snapshot.config, &served),
+        context.look_at_clusters(&snapshot.config, &served)
+    );
     let first_seen = Some(args.state().join("first-seen.json"));
     let mode =
         supervisor::Mode { once: args.once, dry_run: args.dry_run, served, receivers, builds, first_seen };

@@ -139,6 +139,8 @@ pub struct Supervisor {
     failed: BTreeMap<Place, (CommitId, String, String)>,
     asking: Arc<Semaphore>,
     tasks: JoinSet<Done>,
+    /// The look at the clusters that is under way; it ends with the supervisor, after which nobody is to be told.
+    looks: JoinSet<()>,
     ends: BTreeSet<u8>,
     outcome: Vec<Exit>,
     previewed: Vec<Change>,
@@ -193,6 +195,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         failed: BTreeMap::new(),
         asking: Arc::new(Semaphore::new(AT_ONCE)),
         tasks: JoinSet::new(),
+        looks: JoinSet::new(),
         ends: BTreeSet::new(),
         outcome: Vec::new(),
         previewed: Vec::new(),
@@ -249,6 +252,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
                 poll = Instant::now() + supervisor.snapshot.config.interval;
                 supervisor.begin_pass();
                 supervisor.refresh();
+                supervisor.look_at_clusters();
                 // What could not be written at the last pass is tried again.
                 let lines = std::mem::take(&mut supervisor.unwritten);
                 supervisor.write(lines);
@@ -380,6 +384,15 @@ impl Supervisor {
         let (context, config) = (self.context.clone(), self.snapshot.config.clone());
         let served = self.mode.served.clone();
         tokio::spawn(async move { context.ask_clusters(&config, &served).await });
+    }
+
+    fn look_at_clusters(&mut self) {
+        while self.looks.try_join_next().is_some() {}
+        if self.looks.is_empty() {
+            let (context, config) = (self.context.clone(), self.snapshot.config.clone());
+            let served = self.mode.served.clone();
+            self.looks.spawn(async move { context.look_at_clusters(&config, &served).await });
+        }
     }
 
     /// A new state of the remote.

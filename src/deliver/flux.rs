@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
@@ -170,6 +170,38 @@ impl Flux {
             ))),
             Err(error) => Err(self.cluster.explain(&error, "patch", "gitrepositories", &namespace)),
         }
+    }
+
+    /// Whether this account sees what delivers. The API server is asked only where the watches do not tell.
+    pub async fn usable(&self) -> Result<(), DeliverError> {
+        let silent = |error: &DeliverError| !matches!(error, DeliverError::Target(_));
+        if !self.delivery().as_ref().is_err_and(silent) {
+            return Ok(());
+        }
+        self.listed(&kustomizations(), &self.target.namespace, "kustomizations").await?;
+        let sources = self
+            .sources
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|(namespace, _)| namespace.clone());
+        match sources {
+            Some(namespace) => self.listed(&git_repositories(), &namespace, "gitrepositories").await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lists one object of a kind, which shows the way to the cluster and the right to look.
+    async fn listed(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        kind: &'static str,
+    ) -> Result<(), DeliverError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.cluster.client().clone(), namespace, resource);
+        let answer = api.list(&ListParams::default().limit(1)).await;
+        answer.map(|_| ()).map_err(|error| self.cluster.explain(&error, "list", kind, namespace))
     }
 
     /// Waits until the watches have listed what [`Flux::ask`] and [`Flux::delivery`] need, or say why they cannot.

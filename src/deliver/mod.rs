@@ -77,6 +77,20 @@ pub enum DeliverError {
     Target(String),
 }
 
+impl DeliverError {
+    /// The cluster that it is about; none if the cluster itself is well.
+    pub fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::Access { cluster, .. }
+            | Self::Unreachable { cluster, .. }
+            | Self::Listing { cluster }
+            | Self::Hidden { cluster, .. }
+            | Self::Forbidden { cluster, .. } => Some(cluster),
+            Self::Target(_) => None,
+        }
+    }
+}
+
 /// What the delivery tool has done so far, as its objects tell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Delivery {

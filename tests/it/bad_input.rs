@@ -8,7 +8,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::bed::{self, Run, Site, bed, until};
+use crate::bed::{self, Daemon, Run, Site, Wire, bed, until};
 
 fn local(name: &str) -> Site {
     bed::site(name).environments(&["local"]).create()
@@ -397,6 +397,46 @@ fn a_version_in_a_cluster_that_is_not_there_is_unknown_and_stays() {
     expect_words(&run, &["cluster kubeconfig can't be reached"]);
     assert_eq!(site.wait_verdict("test-app", "local", "1.1.0")["verdict"], "unknown");
     assert_eq!(moves(&site), ["test-app: local 1.0.0 → 1.1.0"]);
+}
+
+/// Waits until `/readyz` answers with that status and those words.
+#[track_caller]
+fn wait_ready(daemon: &Daemon, status: u16, words: &str) {
+    let answer = until(|| {
+        let (found, report) = daemon.get("/readyz");
+        (found == status && report.contains(words)).then_some(())
+    });
+    assert!(answer.is_some(), "/readyz was never {status} with {words:?}: {:?}", daemon.get("/readyz"));
+}
+
+#[test]
+fn a_daemon_with_nothing_to_do_is_not_ready_while_its_cluster_is_gone() {
+    let site = local("idle");
+    let wire = Wire::new();
+    wire.put_before(&site);
+    let daemon = site.promoted().start();
+    site.wait_verdict("test-app", "local", "1.0.0");
+    wait_ready(&daemon, 200, "cluster kubeconfig");
+
+    wire.cut();
+    wait_ready(&daemon, 503, "cluster kubeconfig can't be reached");
+
+    wire.mend();
+    wait_ready(&daemon, 200, "cluster kubeconfig");
+    daemon.stop();
+}
+
+#[test]
+fn a_daemon_whose_kubeconfig_cannot_be_used_is_not_ready_until_it_can() {
+    let site = local("bad-kubeconfig");
+    let sound = std::fs::read_to_string(site.folder().join("secrets/kubeconfig")).unwrap();
+    site.write_secret("kubeconfig", &sound.replace("current-context: ", "current-context: not-"));
+    let daemon = site.promoted().start();
+    wait_ready(&daemon, 503, "check the context's name, cluster and user");
+
+    site.write_secret("kubeconfig", &sound);
+    wait_ready(&daemon, 200, "cluster kubeconfig");
+    daemon.stop();
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod pod;
 mod recipe;
 mod registry;
 mod site;
+mod wire;
 mod workshop;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub(crate) use pod::Pod;
 pub(crate) use recipe::{Recipe, site};
 pub(crate) use registry::{Registry, Release};
 pub(crate) use site::Site;
+pub(crate) use wire::Wire;
 pub(crate) use workshop::Workshop;
 
 /// How long anything may take before a test gives up. A busy machine is slow, so this is far above what is seen.

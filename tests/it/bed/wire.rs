@@ -1,0 +1,66 @@
+//! A wire between a daemon and the bed's API server.
+
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Site, bed};
+
+/// What is sent to its address reaches the API server, until it is cut.
+pub(crate) struct Wire {
+    address: String,
+    whole: Arc<AtomicBool>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a port").to_string();
+        let wire = Self { address, whole: Arc::new(AtomicBool::new(true)), open: Arc::default() };
+        let server = bed().server().trim_start_matches("https://").to_owned();
+        let (whole, open) = (wire.whole.clone(), wire.open.clone());
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                if whole.load(Ordering::SeqCst) {
+                    _ = join(&near, &server, &open);
+                }
+            }
+        });
+        wire
+    }
+
+    /// Ends every connection and takes no new one.
+    pub(crate) fn cut(&self) {
+        self.whole.store(false, Ordering::SeqCst);
+        for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Takes connections again.
+    pub(crate) fn mend(&self) {
+        self.whole.store(true, Ordering::SeqCst);
+    }
+
+    /// Has the site's daemon reach its cluster over this wire.
+    pub(crate) fn put_before(&self, site: &Site) {
+        let text = std::fs::read_to_string(&bed().kubeconfig).expect("the bed's kubeconfig");
+        site.write_secret("kubeconfig", &text.replace(&bed().server(), &format!("https://{}", self.address)));
+    }
+}
+
+/// Carries what comes from either side to the other, until one ends.
+fn join(near: &TcpStream, server: &str, open: &Mutex<Vec<TcpStream>>) -> io::Result<()> {
+    let far = TcpStream::connect(server)?;
+    for (from, to) in [(near, &far), (&far, near)] {
+        let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
+        open.lock().unwrap_or_else(PoisonError::into_inner).push(from.try_clone()?);
+        std::thread::spawn(move || {
+            _ = io::copy(&mut from, &mut to);
+            _ = to.shutdown(Shutdown::Both);
+        });
+    }
+    Ok(())
+}
