@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,44 @@ const STORY: &[&str] = &[
     "It all keeps running until Ctrl-C.",
 ];
 
+/// The demo, below `folder` alone and in a process group of its own; what it says goes to `output`.
+fn demo(folder: &Path, output: &File) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(example("demo")).env("TMPDIR", folder).process_group(0);
+    command.stdout(output.try_clone().unwrap()).stderr(output.try_clone().unwrap());
+    command
+}
+
+#[test]
+fn the_demo_ends_well_by_itself_and_leaves_no_process_no_port_and_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = tempfile::NamedTempFile::new().unwrap();
+    let output = File::create(said.path()).unwrap();
+    let text = || std::fs::read_to_string(said.path()).unwrap();
+    let mut running = demo(folder.path(), &output).env_remove("KEEP").spawn().unwrap();
+
+    let began = Instant::now();
+    let at_step = |step: &str| text().contains(step) || began.elapsed() > Duration::from_mins(4);
+    while !at_step("2  Version 1.0.0 is pushed") {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let ports = Ports::of(folder.path());
+    assert!(ports.count() > 12, "{ports:?}:\n{}", text());
+    let ended = loop {
+        if let Some(ended) = running.try_wait().unwrap() {
+            break ended;
+        }
+        assert!(began.elapsed() < Duration::from_mins(4), "it does not end:\n{}", text());
+        std::thread::sleep(Duration::from_millis(100));
+    };
+
+    assert!(ended.success(), "{ended:?}:\n{}", text());
+    assert!(text().contains("Done in ") && !text().contains("until Ctrl-C"), "{}", text());
+    assert!(processes(folder.path()).is_empty(), "still running: {:#?}", processes(folder.path()));
+    assert_eq!(ports.open(), [0; 0], "still listening");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "its files are gone");
+}
+
 /// Kept, it shows everything that it shows otherwise, and then stays.
 #[test]
 fn the_demo_tells_its_story_in_two_minutes_and_when_it_is_kept_it_stays_until_ctrl_c_and_leaves_nothing() {
@@ -41,11 +80,8 @@ fn the_demo_tells_its_story_in_two_minutes_and_when_it_is_kept_it_stays_until_ct
     let said = tempfile::NamedTempFile::new().unwrap();
     let output = File::create(said.path()).unwrap();
     let text = || std::fs::read_to_string(said.path()).unwrap();
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(example("demo"));
-    command.env("KEEP", "1").env("TMPDIR", folder.path()).process_group(0);
     let began = Instant::now();
-    let mut demo = command.stdout(output.try_clone().unwrap()).stderr(output).spawn().unwrap();
+    let mut demo = demo(folder.path(), &output).env("KEEP", "1").spawn().unwrap();
 
     while !text().contains("tail -f ") {
         assert!(demo.try_wait().unwrap().is_none(), "it ended:\n{}", text());

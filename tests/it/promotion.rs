@@ -216,6 +216,16 @@ fn a_dry_run_ends_with_10_shows_the_difference_and_changes_nothing() {
         assert!(run.stdout.contains("1.0.0 → 1.1.0"), "{}", run.stdout);
         let difference: Vec<_> = run.stdout.lines().filter(|line| line.contains("newTag")).collect();
         assert_eq!(difference, ["-  newTag: \"1.0.0\"", "+  newTag: \"1.1.0\""]);
+
+        let run = site.promote(&[words, &["-o", "json"]].concat()).expect_code(10);
+        let told: Value =
+            serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {}", run.stdout));
+        assert_eq!((&told["to"], &told["exitCode"]), (&"aws".into(), &10.into()));
+        let only = &told["moves"][0];
+        assert_eq!(
+            (&only["app"], &only["from"], &only["to"]),
+            (&"test-app".into(), &"1.0.0".into(), &"1.1.0".into())
+        );
     }
     assert_eq!(site.git(&["for-each-ref"]), refs);
     assert_eq!(site.image_digest("aws", "test-app", "1.1.0"), None);

@@ -63,6 +63,8 @@ fn an_ssh_host_whose_key_is_another_one_is_not_spoken_to() {
 #[test]
 fn a_bare_repository_on_this_machine_is_the_remote_itself() {
     let site = bed::site("path").environments(&["local"]).create();
+    // The daemon starts no program, and so no hook.
+    site.install_hook("pre-receive", "#!/bin/sh\nexit 1\n");
     site.push_image("local", "test-app", "1.1.0");
     let path = site.bare().to_str().unwrap().to_owned();
     publishes(&site, site.promoted().arg("--once").repo(path).run());

@@ -228,3 +228,27 @@ fn no_tag_of_an_overlay_is_disposable_and_each_has_its_repository() {
     }
     assert!(seen > 0, "no overlay of aws has an image");
 }
+
+/// The actions of a statement of the daemon's policy, as its page and as the module have them.
+fn actions(page: &str, module: &str, statement: &str) -> [Vec<String>; 2] {
+    let row = page.lines().find(|line| line.starts_with(&format!("| {statement} |"))).unwrap();
+    let told = row.split('|').nth(2).unwrap().split(',').map(|action| format!("ecr:{}", action.trim()));
+    let (_, block) = module
+        .split_once(&format!("Sid    = \"{statement}\""))
+        .or_else(|| module.split_once(&format!("Sid      = \"{statement}\"")))
+        .unwrap();
+    let block = block.split("Resource").next().unwrap();
+    let given = block.split('"').filter(|word| word.starts_with("ecr:")).map(str::to_owned);
+    [told.collect(), given.collect()]
+}
+
+#[test]
+fn the_daemons_rights_are_those_of_its_page() {
+    let read = |file| fs::read_to_string(aws("modules/daemon-iam").join(file)).unwrap();
+    let (page, module) = (read("README.md"), read("main.tf"));
+    for statement in ["Login", "Read", "Push"] {
+        let [told, given] = actions(&page, &module, statement);
+        assert_eq!(told, given, "{statement}");
+    }
+    assert_eq!(module.matches("\"ecr:").count(), 11, "each statement is on the page");
+}

@@ -45,3 +45,20 @@ fn make_test_begins_with_it() {
     assert!(test.starts_with("test: needs "), "{test}");
     assert!(makefile.contains("\nneeds:\n\t@tests/platform/needs.sh\n"));
 }
+
+#[test]
+fn make_lint_fails_where_licences_cannot_be_checked() {
+    let bin = TempDir::new().unwrap();
+    let cargo = bin.path().join("cargo");
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let lint = |script: &str| {
+        fs::write(&cargo, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut make = Command::new("make");
+        make.arg("lint").current_dir(root()).env("PATH", &path).env_remove("MAKEFLAGS");
+        run(&mut make, "make is needed")
+    };
+    // Clippy and rustfmt find nothing; there is no `cargo deny`.
+    lint("test \"$1\" != deny").refused("run `cargo install --locked cargo-deny`");
+    lint("exit 0").passed();
+}

@@ -68,6 +68,35 @@ fn the_charts_page_installs_an_image_that_was_pushed() {
 }
 
 #[test]
+fn the_images_page_pushes_the_image_that_it_makes() {
+    let (_place, calls) = followed("deploy/image/README.md");
+    let reference =
+        calls.iter().find_map(|call| call.strip_prefix("make image REF=")).expect("nothing is made");
+    let (_, tag) = reference.rsplit_once(':').unwrap();
+    let pushed = format!("skopeo copy oci:target/image-oci:{tag} docker://{reference}");
+    assert!(calls.contains(&pushed), "{pushed} is not among {calls:?}");
+}
+
+#[test]
+fn the_first_promote_yaml_of_the_readme_is_valid() {
+    let page = fs::read_to_string(root().join("README.md")).unwrap();
+    let files = blocks(&page, "yaml");
+    let [first] = &files[..] else { panic!("{} files", files.len()) };
+    assert!(first.lines().count() <= 15, "it is to be short:\n{first}");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("promote.yaml");
+    let validate = || {
+        let mut promote = Command::new(env!("CARGO_BIN_EXE_promote"));
+        promote.arg("validate").arg(&file);
+        run(&mut promote, "run `cargo build`")
+    };
+    fs::write(&file, first).unwrap();
+    validate().passed();
+    fs::write(&file, first.replacen("registry:", "registri:", 1)).unwrap();
+    validate().refused("registri");
+}
+
+#[test]
 fn the_way_in_by_hand_installs_flux_without_its_image_controllers_and_applies_files_that_exist() {
     let (_place, calls) = followed("deploy/README.md");
     let install = calls.iter().find(|call| call.starts_with("flux install ")).expect("Flux is not installed");
