@@ -7,7 +7,7 @@ use super::names;
 use super::problem::Findings;
 use super::read::{Fields, NOT_YET, Value};
 use super::traffic;
-use super::{Cluster, Environment, FluxTarget, Gates, Jump, OnFailure, Update, Verify};
+use super::{Cluster, Environment, FluxTarget, Gates, Jump, Mesh, OnFailure, Update, Verify};
 
 /// The most names in one `after`.
 const MOST_AFTER: usize = 100;
@@ -135,6 +135,7 @@ fn verify(value: Option<&Value<'_>>, findings: &mut Findings) -> Verify {
         on_failure: OnFailure::Rollback,
         traffic: None,
         probe: None,
+        mesh: Mesh::Auto,
     };
     let Some(fields) = value.and_then(|value| value.fields(&VERIFY, findings)) else { return verify };
     let mut duration = |key, minimum, target: &mut Duration| {
@@ -150,9 +151,10 @@ fn verify(value: Option<&Value<'_>>, findings: &mut Findings) -> Verify {
         verify.on_failure = on_failure;
     }
     if let Some(mesh) = fields.get("mesh") {
+        let words = [("auto", Mesh::Auto), ("istio", Mesh::Istio), ("none", Mesh::None)];
         match mesh.scalar() {
-            Some("istio" | "linkerd") => mesh.problem(findings, NOT_YET),
-            _ => drop(mesh.word(&[("auto", ()), ("none", ())], findings)),
+            Some("linkerd") => mesh.problem(findings, NOT_YET),
+            _ => verify.mesh = mesh.word(&words, findings).unwrap_or_default(),
         }
     }
     verify.traffic = traffic::traffic(&fields, findings);

@@ -237,6 +237,20 @@ pub struct Verify {
     pub traffic: Option<Traffic>,
     /// Requests of our own; none where there are none.
     pub probe: Option<Probe>,
+    /// Whether proxies and routes are judged.
+    pub mesh: Mesh,
+}
+
+/// The service mesh that an environment is in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mesh {
+    /// Istio, where the pods are in it or its routes lead to them; the default.
+    #[default]
+    Auto,
+    /// Istio: without its proxies a version can't be verified.
+    Istio,
+    /// None is judged.
+    None,
 }
 
 /// What follows a failure.

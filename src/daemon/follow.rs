@@ -3,6 +3,7 @@
 mod arrival;
 mod glance;
 mod layers;
+mod mesh;
 mod probing;
 mod subject;
 mod traffic;
@@ -139,7 +140,17 @@ impl Follower<'_> {
             Err(error) => return (only(Delivered::Silent(error.to_string())), Some(changes)),
         };
         let delivered = self.arrival.of(&delivery).await;
+        let verify = snapshot.config.environments.get(&self.subject.environment).map(|it| &it.verify);
+        let Some(verify) = verify else {
+            let words = format!("promote.yaml no longer has {}", self.subject.environment);
+            return (only(Delivered::Changed(words)), None);
+        };
+        let namespaces = delivery.workloads.iter().map(|id| &id.namespace);
+        for namespace in namespaces.chain(delivery.others.iter().map(|id| &id.namespace)) {
+            flux.cluster().listen(&mut changes, namespace);
+        }
         if delivered != Delivered::Yes {
+            self.layers.remember(flux.cluster(), &delivery, verify).await;
             if matches!(delivered, Delivered::NotYet(_)) {
                 self.ask().await;
             }
@@ -148,11 +159,7 @@ impl Follower<'_> {
         if !std::mem::replace(&mut self.applied, true) {
             crate::boundary::reached("applied");
         }
-        let namespaces = delivery.workloads.iter().map(|id| &id.namespace);
-        for namespace in namespaces.chain(delivery.others.iter().map(|id| &id.namespace)) {
-            flux.cluster().listen(&mut changes, namespace);
-        }
-        let seen = match self.layers.look(flux.cluster(), &delivery, snapshot).await {
+        let seen = match self.layers.look(flux.cluster(), &delivery, snapshot, verify).await {
             Ok(findings) => Observation { delivered, findings },
             Err(unseen) => only(Delivered::Silent(unseen.to_string())),
         };

@@ -1,13 +1,14 @@
 //! A cluster: the way to its API server, and watches that all who look at the same objects share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ use crate::config;
 use crate::model::{printable, with_causes};
 
 /// How long the API server may take to tell what a kind is.
-const ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A connected cluster. Watches live as long as somebody looks.
 pub struct Cluster {
@@ -37,6 +38,8 @@ pub struct Cluster {
     dynamic: Shared<DynamicObject>,
     /// The kinds that are not Kubernetes' own, as the API server has told them; none where it does not know one.
     kinds: tokio::sync::Mutex<HashMap<GroupVersionKind, Option<ApiResource>>>,
+    /// Whether an API was there when it was last asked for.
+    served: Mutex<HashMap<&'static str, (bool, Instant)>>,
 }
 
 impl Debug for Cluster {
@@ -68,6 +71,7 @@ impl Cluster {
             pods: Shared::default(),
             dynamic: Shared::default(),
             kinds: tokio::sync::Mutex::default(),
+            served: Mutex::default(),
         })
     }
 
@@ -175,6 +179,33 @@ impl Cluster {
             let api = Api::namespaced_with(self.client.clone(), namespace, resource);
             Watched::start(api, self.changed_in(namespace), |_| {})
         })
+    }
+
+    /// Whether the cluster has kinds of that API, such as `networking.istio.io/v1`.
+    pub async fn serves(&self, group_version: &'static str) -> Result<bool, DeliverError> {
+        let known = self.served.lock().unwrap_or_else(PoisonError::into_inner).get(group_version).copied();
+        // What is there stays; what is missing may be installed at any time.
+        if let Some((there, at)) = known
+            && (there || at.elapsed() < Duration::from_mins(1))
+        {
+            return Ok(there);
+        }
+        let there = match self.client.list_api_group_resources(group_version).await {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) if status.code == 404 => false,
+            Err(error) => return Err(self.explain(&error, "get", "APIs", "")),
+        };
+        let mut known = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(group_version, (there, Instant::now()));
+        Ok(there)
+    }
+
+    /// The labels of a namespace; one that is not there has none.
+    pub async fn namespace_labels(&self, namespace: &str) -> Result<BTreeMap<String, String>, DeliverError> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let found = api.get_metadata_opt(namespace).await;
+        let found = found.map_err(|error| self.explain(&error, "get", "namespaces", namespace))?;
+        Ok(found.and_then(|found| found.metadata.labels).unwrap_or_default())
     }
 
     /// The client's error as ours.

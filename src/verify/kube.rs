@@ -1,5 +1,6 @@
 //! Kubernetes objects reduced to what the judgement needs.
 
+pub mod mesh;
 mod pod;
 mod template;
 mod workloads;

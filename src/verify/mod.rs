@@ -5,6 +5,7 @@
 
 pub mod image_id;
 pub mod kube;
+pub mod mesh;
 pub mod pods;
 pub mod probe;
 pub mod prometheus;

@@ -75,8 +75,8 @@ pub fn judge(view: &View, version: Version<'_>, memory: &mut Memory, now: Timest
     vec![Finding::judged(Layer::Workload, workload::all(rollouts)), pods]
 }
 
-/// The image of a workload that is not what Git says, since something else writes to it.
-fn foreign<'s>(seen: &'s Seen, written: &BTreeSet<Digest>) -> Option<&'s str> {
+/// The image of a workload that is not what Git says, since the change is not there yet or something else writes to it.
+pub fn foreign<'s>(seen: &'s Seen, written: &BTreeSet<Digest>) -> Option<&'s str> {
     let is_written = |image: &&String| written.iter().any(|digest| image.ends_with(digest.as_str()));
     seen.images.iter().find(|image| !written.is_empty() && !is_written(image)).map(String::as_str)
 }

@@ -18,6 +18,7 @@ mod killed;
 mod logs;
 mod markers;
 mod mesh;
+mod mesh_verdicts;
 mod metrics_and_health;
 mod outages;
 mod people;

@@ -575,7 +575,7 @@ fn an_unknown_word_is_told_the_known_ones() {
     );
     assert_eq!(
         problems(&with_environment("registry: 'a:1', verify: {mesh: cilium}")),
-        ["4:43: environments.local.verify.mesh: unknown value (got \"cilium\"); write auto or none"]
+        ["4:43: environments.local.verify.mesh: unknown value (got \"cilium\"); write auto or istio or none"]
     );
 }
 
@@ -791,7 +791,7 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
         ]
     );
     assert_eq!(
-        problems(&with_environment("registry: 'a:1', verify: {mesh: istio}")),
+        problems(&with_environment("registry: 'a:1', verify: {mesh: linkerd}")),
         ["4:43: environments.local.verify.mesh: is not supported yet; remove it"]
     );
     assert_eq!(

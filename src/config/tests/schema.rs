@@ -66,7 +66,7 @@ fn what_the_parser_refuses_by_its_shape_the_schema_refuses() {
         with_environment("registry: 'a:1', cluster: {eks: {name: a, region: b}}"),
         with_environment("registry: 'a:1', deploy: {argocd: {application: a/b}}"),
         with_environment("registry: 'a:1', publish: {pullRequest: {}}"),
-        with_environment("registry: 'a:1', verify: {mesh: istio}"),
+        with_environment("registry: 'a:1', verify: {mesh: linkerd}"),
         with_verify("prometheus: 'http://p', traffic: {}"),
         with_verify("prometheus: 'http://p', traffic: {successRate: all}"),
         with_verify("prometheus: 'http://p', traffic: {successRate: 100}"),

@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Subject;
+use super::mesh::Mesh;
 use super::probing::Probing;
 use super::traffic::Traffic;
+use crate::config::Verify;
 use crate::daemon::Context;
 use crate::deliver::Delivery;
 use crate::deliver::cluster::{Cluster, Unseen};
@@ -43,6 +45,7 @@ pub(super) struct Layers<'a> {
     /// What the last look showed.
     view: View,
     requests: Option<Requests>,
+    mesh: Mesh,
 }
 
 /// What looks at requests, as the environment had it when the version was first looked at.
@@ -66,6 +69,19 @@ impl<'a> Layers<'a> {
             memory: Memory::default(),
             view: View::default(),
             requests: None,
+            mesh: Mesh::default(),
+        }
+    }
+
+    /// A look at how it was before the change, while the cluster still has the other images.
+    pub(super) async fn remember(&mut self, cluster: &Cluster, delivery: &Delivery, verify: &Verify) {
+        let (workloads, others) = (&delivery.workloads, &delivery.others);
+        self.watches.begin(cluster, workloads, others).await;
+        if let Ok(view) = self.watches.look(workloads, others, &self.repositories)
+            && !view.seen.is_empty()
+            && view.seen.iter().all(|seen| rollouts::foreign(seen, &self.written).is_some())
+        {
+            self.mesh.remember(cluster, &view.seen, verify.mesh).await;
         }
     }
 
@@ -75,9 +91,15 @@ impl<'a> Layers<'a> {
         cluster: &Cluster,
         delivery: &Delivery,
         snapshot: &Snapshot,
+        verify: &Verify,
     ) -> Result<Vec<Finding>, Unseen> {
         let mut findings = self.rollouts(cluster, delivery).await?;
+        let mesh = match self.view.seen.as_slice() {
+            [] => None,
+            seen => Some(self.mesh.look(cluster, seen, verify.mesh).await?),
+        };
         findings.append(&mut self.requests(&findings, snapshot));
+        findings.extend(mesh);
         for layer in Layer::ALL {
             if findings.iter().all(|finding| finding.layer != layer) {
                 findings.push(Finding::left_out(layer, "not part of this version's judgement"));
