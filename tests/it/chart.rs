@@ -166,7 +166,8 @@ const BOTH: [&str; 2] = ["local", "aws"];
 
 /// A site for the whole job, as [`site`].
 fn promoting_site(name: &str, cluster: &str) -> Site {
-    let site = bed::site(name).environments(&BOTH).create();
+    // In the mesh, since the rights to look at it are to be used, too.
+    let site = bed::site(name).environments(&BOTH).mesh().create();
     site.write_config(|text| {
         text.replace("    cluster: {kubeconfig: kubeconfig}\n", cluster)
             .replace("    after: [local]\n", "    after: [local]\n    update: auto\n")

@@ -166,6 +166,51 @@ spec:
     says(&site, "IST0173");
 }
 
+const HTTP_ROUTE: &str = "
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: APP-api
+spec:
+  gatewayClassName: istio
+  addresses: [{type: Hostname, value: istio-ingressgateway.istio-system.svc.cluster.local}]
+  listeners:
+  - {name: http, hostname: \"api.HOST\", port: 80, protocol: HTTP}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: APP
+spec:
+  parentRefs: [{name: APP-api}]
+  hostnames: [\"api.HOST\"]
+  rules:
+  - backendRefs: [{name: APP, port: 80}]
+";
+
+#[test]
+fn a_route_of_the_gateway_api_that_leads_to_new_pods_passes_and_one_that_the_change_breaks_fails() {
+    let site = recipe("mesh-gateway-api").routed_by(&format!("{}{HTTP_ROUTE}", bed::ROUTE)).create();
+    let good = verdict_on(&site, "1.0.1");
+    passes_with(&good, "2 routes lead to ready new pods");
+    let route = site.read(ROUTE);
+    let wrong = route.replace(
+        "- backendRefs: [{name: test-app, port: 80}]",
+        "- backendRefs: [{name: test-app, port: 80}, {name: nobody, port: 80}]",
+    );
+    assert_ne!(route, wrong);
+    let overlay = "deploy/apps/test-app/overlays/local/kustomization.yaml";
+    let first = site.image_digest("local", "test-app", "1.0.1").unwrap();
+    let digest = site.push_image("local", "test-app", "by-hand");
+    let text = site.read(overlay).replace(&first, &digest).replace("newTag: \"1.0.1\"", "newTag: by-hand");
+    let text = text.replace("newTag: 1.0.1", "newTag: by-hand");
+    let daemon = site.promoted().start();
+    site.commit("A backend that is not there", &[(overlay, Some(&text)), (ROUTE, Some(&wrong))]);
+    fails_with(&site.wait_verdict("test-app", "local", "by-hand"), "BackendNotFound");
+    daemon.stop();
+}
+
 #[test]
 fn an_error_that_was_there_before_the_change_is_named_and_blamed_on_nobody() {
     let more = ["  - match: [{uri: {prefix: /old}}]", "    route:", "    - destination: {host: nobody}", ""];

@@ -794,8 +794,4 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
         problems(&with_environment("registry: 'a:1', verify: {mesh: linkerd}")),
         ["4:43: environments.local.verify.mesh: is not supported yet; remove it"]
     );
-    assert_eq!(
-        problems(&with_environment("registry: 'a:1', verify: {mesh: linkerd}")),
-        ["4:43: environments.local.verify.mesh: is not supported yet; remove it"]
-    );
 }

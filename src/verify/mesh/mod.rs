@@ -23,6 +23,8 @@ const SETTLED: SignedDuration = SignedDuration::from_secs(5);
 const ENDPOINTS: SignedDuration = SignedDuration::from_secs(30);
 /// The most problems that one answer names.
 const MOST: usize = 3;
+/// istiod tells it only to its own namespace, or by a port-forward.
+const SYNC: &str = "whether the proxies have istiod's present configuration is left out";
 
 /// What the cluster shows at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,7 +81,10 @@ pub fn judge(snapshot: &Snapshot, before: Option<&Before>, seen: &mut Seen, now:
     let endpoints = routes::endpoints(&snapshot.routing, &snapshot.pods, now, ENDPOINTS);
     let all: Vec<Judgement> = proxies.into_iter().chain(routing).chain(endpoints).collect();
     let good: Vec<&str> = all.iter().map(Judgement::detail).filter(|words| !words.is_empty()).collect();
-    let good = with(&good.join("; "), &notes.into_iter().chain(snapshot.unseen.clone()).collect::<Vec<_>>());
+    let unasked = snapshot.pods.iter().any(|pod| pod.proxy.is_some()).then(|| SYNC.to_owned());
+    let more: Vec<String> =
+        notes.into_iter().chain(snapshot.unseen.clone()).take(MOST).chain(unasked).collect();
+    let good = with(&good.join("; "), &more);
     Answer::Judged(match Judgement::all(all) {
         Some(Judgement::Pass(_)) | None => Judgement::Pass(good),
         Some(other) => other,
@@ -87,7 +92,7 @@ pub fn judge(snapshot: &Snapshot, before: Option<&Before>, seen: &mut Seen, now:
 }
 
 fn with(words: &str, more: &[String]) -> String {
-    let more = more.iter().take(MOST).map(String::as_str);
+    let more = more.iter().take(MOST + 1).map(String::as_str);
     std::iter::once(words).chain(more).collect::<Vec<_>>().join("; ")
 }
 

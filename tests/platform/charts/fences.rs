@@ -44,7 +44,7 @@ fn flux(namespace: &str) -> Vec<String> {
 
 /// The rights of a namespace of apps.
 fn apps(scope: &str) -> Vec<String> {
-    [
+    let watched = [
         "apps/deployments",
         "apps/replicasets",
         "apps/statefulsets",
@@ -52,11 +52,18 @@ fn apps(scope: &str) -> Vec<String> {
         "batch/jobs",
         "batch/cronjobs",
         "/pods",
-    ]
-    .iter()
-    .flat_map(|resource| ["list", "watch"].map(|verb| format!("{scope} {resource} {verb}")))
-    .chain([format!("{scope} /events list")])
-    .collect()
+        "/services",
+        "discovery.k8s.io/endpointslices",
+        "networking.istio.io/virtualservices",
+        "networking.istio.io/destinationrules",
+        "networking.istio.io/gateways",
+        "networking.istio.io/serviceentries",
+        "gateway.networking.k8s.io/httproutes",
+    ];
+    let rights = watched
+        .iter()
+        .flat_map(|resource| ["list", "watch"].map(|verb| format!("{scope} {resource} {verb}")));
+    rights.chain([format!("{scope} /namespaces get"), format!("{scope} /events list")]).collect()
 }
 
 fn logs(scope: &str) -> Vec<String> {
@@ -89,6 +96,13 @@ fn it_has_the_rights_it_uses_and_no_other() {
     ] {
         assert_eq!(rights(&rendered(values)), expected.into_iter().collect(), "{values:?}");
     }
+}
+
+#[test]
+fn without_the_mesh_it_reads_workloads_pods_and_events_alone() {
+    let rights = rights(&rendered(&[MINIMAL, &["rbac.mesh=false"]].concat()));
+    let of_apps: Vec<&String> = rights.iter().filter(|right| right.starts_with("test-app ")).collect();
+    assert_eq!(of_apps.len(), 15, "{of_apps:?}");
 }
 
 #[test]
