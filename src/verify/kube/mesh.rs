@@ -103,11 +103,9 @@ impl Watches {
                     around.add_pod(namespace, pod, seen);
                 }
             });
-            match read {
-                Ok(()) => {}
-                Err(unseen @ (Unseen::Listing | Unseen::Silent(_))) => return Err(unseen),
-                // Without pods nothing can be said about proxies, which the layer of pods tells already.
-                Err(Unseen::Forbidden(_) | Unseen::NoSuchKind) => {}
+            // Pods that must not be seen are told by their own layer.
+            if let Err(unseen @ (Unseen::Listing | Unseen::Silent(_))) = read {
+                return Err(unseen);
             }
         }
         let new: Vec<_> = around.pods.iter().map(|pod| without_version(&pod.labels)).collect();
