@@ -160,7 +160,9 @@ impl Around {
     }
 
     fn add_pod(&mut self, namespace: &str, pod: &k8s_openapi::api::core::v1::Pod, seen: &[Seen]) {
-        if pod.metadata.deletion_timestamp.is_some() {
+        // A pod that has done its work, as that of a Job, has no proxy any more, and takes no requests.
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        if pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")) {
             return;
         }
         let name = pod.name_any();
