@@ -60,7 +60,7 @@ pub(crate) fn collect<'a>(pages: impl Iterator<Item = &'a [u8]>) -> Result<(Tags
 ///
 /// Flux leaves out whatever ends with `.sig` (the default `exclusionList` of an `ImageRepository`), and so is it here.
 fn is_attachment(tag: &str) -> bool {
-    if tag.ends_with(".sig") {
+    if tag.rsplit_once('.').is_some_and(|(_, suffix)| suffix == "sig") {
         return true;
     }
     let Some(rest) = tag.strip_prefix("sha256-") else { return false };

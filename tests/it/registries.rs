@@ -167,12 +167,12 @@ fn a_password_that_changes_in_the_middle_of_a_copy_does_not_end_it() {
         std::fs::write(&htpasswd, FIRST).unwrap();
         let source = Registry::start_in(&folder.path().join("source"), release, "", "");
         let target = Registry::start_in(&folder.path().join("target"), release, "", &auth);
-        let log_in = |password: &str| {
+        let give = |password: &str| {
             let auths =
                 serde_json::json!({"auths": {target.host(): {"username": "u", "password": password}}});
             std::fs::write(&login, auths.to_string()).unwrap();
         };
-        log_in("first");
+        give("first");
         let digest = source.push("app", "1.0.0", "one");
         let _ = rustls::crypto::ring::default_provider().install_default();
         let credentials = Credentials::new(vec![login.clone()]);
@@ -184,7 +184,7 @@ fn a_password_that_changes_in_the_middle_of_a_copy_does_not_end_it() {
         let progress = |at: Progress| {
             if at.blobs_done == 1 && changed.fetch_add(1, Ordering::Relaxed) == 0 {
                 std::fs::write(&htpasswd, SECOND).unwrap();
-                log_in("second");
+                give("second");
             }
         };
         let (wanted, tag) = (digest.parse().unwrap(), "1.0.0".parse().unwrap());
