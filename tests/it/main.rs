@@ -14,6 +14,7 @@ mod demo;
 mod discover_and_elect;
 mod doctor;
 mod exit_codes;
+mod https;
 mod killed;
 mod logs;
 mod markers;

@@ -25,13 +25,13 @@ fn use_registry(site: &Site, host: &str, more: &str) {
 
 // --- A private CA ---
 
-struct Authority {
-    certificate: String,
+pub(crate) struct Authority {
+    pub(crate) certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut parameters = CertificateParams::default();
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,14 +40,19 @@ impl Authority {
         Self { certificate, issuer: Issuer::new(parameters, key) }
     }
 
-    /// The part of a registry's configuration that lets it speak TLS with a certificate of this authority.
-    fn tls(&self, site: &Site) -> String {
+    /// A certificate of this authority for this machine, and its key, as PEM.
+    pub(crate) fn pair(&self) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let parameters = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap().pem();
+        (parameters.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// The part of a registry's configuration that lets it speak TLS with a certificate of this authority.
+    fn tls(&self, site: &Site) -> String {
+        let (certificate, key) = self.pair();
         let (crt, pem) = (site.folder().join("registry.crt"), site.folder().join("registry.key"));
         std::fs::write(&crt, certificate).unwrap();
-        std::fs::write(&pem, key.serialize_pem()).unwrap();
+        std::fs::write(&pem, key).unwrap();
         format!("tls: {{certificate: \"{}\", key: \"{}\"}}", crt.display(), pem.display())
     }
 }
