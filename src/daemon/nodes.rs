@@ -75,7 +75,7 @@ impl Nodes {
         if before.as_ref() != Some(&platforms) {
             let words: Vec<String> = platforms.iter().map(Platform::to_string).collect();
             if told.is_some() {
-                tracing::info!(
+                tracing::debug!(
                     cluster = connected.name(),
                     platforms = words.join(", "),
                     "versions must be there for the nodes' platforms"

@@ -71,7 +71,7 @@ fn secret(site: &Site, entries: &[(&str, &str)]) -> PathBuf {
 }
 
 fn once(site: &Site, remote: &str, secret: &PathBuf) -> bed::Run {
-    let url = format!("{remote}/{}.git", site.name());
+    let url = format!("{remote}{}", site.repo().parse::<url::Url>().unwrap().path());
     site.promoted().arg("--once").repo(url).arg("--git-credentials").arg(secret).run()
 }
 
