@@ -158,9 +158,7 @@ fn pods_that_prometheus_does_not_reach_are_no_evidence() {
     let verdict = verdict(&site, "1.1.0", true);
 
     assert_eq!(verdict["verdict"], "unknown", "{verdict}");
-    // Pods that were never reached have no series at all, and look like pods without requests.
-    let told = ["telemetry gap", "too few requests"];
-    assert!(told.iter().any(|words| reason(&verdict).contains(words)), "{verdict}");
+    assert!(reason(&verdict).contains("telemetry gap"), "{verdict}");
     assert_eq!(site.moves().len(), 1, "nothing is taken back");
 }
 

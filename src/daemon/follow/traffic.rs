@@ -48,10 +48,15 @@ struct Followed {
     arms: Arms,
     /// Whose counters have been seen.
     counted: BTreeSet<String>,
-    /// When the last whole reading came.
+    /// When the last whole reading came, and how old each pod's newest sample was then, in seconds.
     read: Option<Timestamp>,
-    /// Why what is known can't be relied on.
-    gap: Option<String>,
+    ages: BTreeMap<String, f64>,
+    /// How often Prometheus scrapes.
+    interval: Duration,
+    /// Pods whose counters were there before the last reading, and not in it.
+    gone: BTreeSet<String>,
+    /// Why the last round brought no reading.
+    silence: Option<String>,
     by_instance: bool,
 }
 
@@ -108,7 +113,10 @@ impl Traffic {
                 arms: Arms::default(),
                 counted: BTreeSet::new(),
                 read: None,
-                gap: Some("Prometheus has not answered yet".to_owned()),
+                ages: BTreeMap::new(),
+                interval: Prometheus::default_interval(),
+                gone: BTreeSet::new(),
+                silence: None,
                 by_instance: false,
             });
             followed.arrange(one, self.begun);
@@ -121,11 +129,12 @@ impl Traffic {
                 if let (Some(followed), Some(answer)) =
                     (self.followed.get_mut(&one.workload.name), told.answers.get(&one.workload.name))
                 {
-                    followed.take(answer, one, told.interval, now);
+                    followed.take(answer, told.interval, now);
                 }
             }
         }
-        Self::finding(self.followed.values().map(Followed::says).collect(), probed)
+        let said = seen.iter().filter_map(|one| Some(self.followed.get(&one.workload.name)?.says(one, now)));
+        Self::finding(said.collect(), probed)
     }
 
     fn ask(&self) {
@@ -208,58 +217,68 @@ impl Followed {
         self.arms.old_serves = seen.others.iter().any(|other| other.serves);
     }
 
-    fn take(&mut self, answer: &Result<Reply, String>, seen: &Seen, interval: Duration, now: Timestamp) {
-        let patience = SignedDuration::try_from((interval * 2).max(PATIENCE)).unwrap_or(SignedDuration::MAX);
+    fn take(&mut self, answer: &Result<Reply, String>, interval: Duration, now: Timestamp) {
+        self.interval = interval;
         let Reply { answered, by_instance } = match answer {
             Ok(reply) => reply,
             Err(words) => {
-                if self.read.is_none_or(|read| now.duration_since(read) > patience) {
-                    self.gap = Some(words.clone());
-                }
+                self.silence = Some(words.clone());
                 return;
             }
         };
-        self.read = Some(now);
+        (self.read, self.silence) = (Some(now), None);
         self.by_instance = *by_instance;
+        self.ages.clone_from(&answered.ages);
         if *by_instance {
             // While old pods serve, it can't be told whose requests these are.
             if !self.arms.old_serves {
                 let new = answered.ages.keys().map(|instance| (instance.clone(), false)).collect();
                 self.gate.enter(&answered.reading, &Arms { new, ..Arms::default() });
             }
-            let youngest = answered.ages.values().copied().fold(f64::INFINITY, f64::min);
-            let old = youngest > 2.0 * interval.as_secs_f64() + 1.0;
-            self.gap = old.then(|| "telemetry gap: no instance has a fresh sample".to_owned());
             return;
         }
         self.gate.enter(&answered.reading, &self.arms);
         let counted: BTreeSet<String> =
             answered.reading.requests.iter().map(|counter| counter.of.clone()).collect();
-        let gaps = seen.pods.iter().filter(|pod| pod.ready && !pod.ending).filter_map(|pod| {
-            let name = &pod.name;
-            match answered.ages.get(name) {
-                None => Some(format!("telemetry gap: Prometheus does not reach pod {name}")),
-                Some(age) if *age > 2.0 * interval.as_secs_f64() + 1.0 => {
-                    Some(format!("telemetry gap: the newest sample of pod {name} is {age:.0} s old"))
-                }
-                Some(_) if self.counted.contains(name) && !counted.contains(name) => {
-                    Some(format!("telemetry gap: the counters of pod {name} are gone"))
-                }
-                Some(_) => None,
-            }
-        });
-        self.gap = gaps.into_iter().next();
+        self.gone = self.counted.difference(&counted).cloned().collect();
         self.counted.extend(counted);
     }
 
-    fn says(&self) -> Result<Said, String> {
+    /// Why what is known can't be relied on now: it is too old, or not of every pod that serves.
+    fn gap(&self, seen: &Seen, now: Timestamp) -> Option<String> {
+        let patience =
+            SignedDuration::try_from((self.interval * 2).max(PATIENCE)).unwrap_or(SignedDuration::MAX);
+        // One reading may fail without taking what is known away.
+        if self.read.is_none_or(|read| now.duration_since(read) > patience) {
+            let words = self.silence.as_deref().unwrap_or("Prometheus has not answered yet");
+            return Some(words.to_owned());
+        }
+        let oldest = 2.0 * self.interval.as_secs_f64() + 1.0;
+        if self.by_instance {
+            let fresh = self.ages.values().any(|age| *age <= oldest);
+            return (!fresh).then(|| "telemetry gap: no instance has a fresh sample".to_owned());
+        }
+        let serving = seen.pods.iter().filter(|pod| pod.ready && !pod.ending);
+        serving.map(|pod| &pod.name).find_map(|name| match self.ages.get(name) {
+            None => Some(format!("telemetry gap: Prometheus does not reach pod {name}")),
+            Some(age) if *age > oldest => {
+                Some(format!("telemetry gap: the newest sample of pod {name} is {age:.0} s old"))
+            }
+            Some(_) if self.gone.contains(name) => {
+                Some(format!("telemetry gap: the counters of pod {name} are gone"))
+            }
+            Some(_) => None,
+        })
+    }
+
+    fn says(&self, seen: &Seen, now: Timestamp) -> Result<Said, String> {
         let said = self.gate.says();
         // What has been shown stays shown, also where no more can be seen.
         if matches!(said, Said::Enough(Judgement::Fail(_))) {
             return Ok(said);
         }
-        if let Some(gap) = &self.gap {
-            return Err(gap.clone());
+        if let Some(gap) = self.gap(seen, now) {
+            return Err(gap);
         }
         let told = |words: String| format!("by the goal alone, since the metrics have no `pod`: {words}");
         Ok(match said {
@@ -299,12 +318,13 @@ async fn poll(
             let answer = ask(&prometheus, &mut by_instance, &id, &question, scraped).await;
             answers.insert(id, answer.map_err(|error| error.to_string()));
         }
-        let scraped = interval.unwrap_or(Prometheus::default_interval());
         round += 1;
+        let scraped = interval.unwrap_or(Prometheus::default_interval());
         if told.send(Told { round, interval: scraped, answers }).is_err() {
             return;
         }
-        tokio::time::sleep(scraped.clamp(SHORTEST, LONGEST)).await;
+        // New pods are no targets yet, so that nothing tells how often they are scraped: that is asked again soon.
+        tokio::time::sleep(interval.unwrap_or(SHORTEST).clamp(SHORTEST, LONGEST)).await;
     }
 }
 

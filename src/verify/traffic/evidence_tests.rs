@@ -255,3 +255,16 @@ fn a_window_that_is_split_tells_about_as_much() {
     };
     assert!((of(1) - of(2)).abs() < 0.25 * of(1), "{} {}", of(1), of(2));
 }
+
+#[test]
+fn two_bad_windows_fail_no_version_however_many_false_rollbacks_are_allowed() {
+    let mut evidence = Evidence::new(Goal { allowed: 0.01, alpha: 0.2 });
+    let broken = Counts { all: 20, bad: 20 };
+    evidence.window(broken, None);
+    evidence.window(broken, None);
+    assert!(evidence.value() >= 5.0, "the evidence alone would do: {}", evidence.value());
+    assert_eq!(evidence.standing(), Standing::Open);
+
+    evidence.window(broken, None);
+    assert_eq!(evidence.standing(), Standing::Worse);
+}
