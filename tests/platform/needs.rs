@@ -62,3 +62,33 @@ fn make_lint_fails_where_licences_cannot_be_checked() {
     lint("test \"$1\" != deny").refused("run `cargo install --locked cargo-deny`");
     lint("exit 0").passed();
 }
+
+#[test]
+fn clones_share_a_target_folder_and_each_runs_its_own_code() {
+    let folder = TempDir::new().unwrap();
+    let target = folder.path().join("target");
+    let own = |clone: &str| {
+        let clone = folder.path().join(clone);
+        let mut make = Command::new("make");
+        make.args(["own", "-f"]).arg(root().join("Makefile")).current_dir(&clone);
+        run(make.env("CARGO_TARGET_DIR", &target).env_remove("MAKEFLAGS"), "make is needed").passed();
+        let mut cargo = Command::new("cargo");
+        cargo.args(["run", "--quiet", "--offline"]).current_dir(&clone).env("CARGO_TARGET_DIR", &target);
+        run(&mut cargo, "cargo is needed").passed().stdout
+    };
+    for clone in ["elder", "younger"] {
+        let source = folder.path().join(clone).join("src");
+        fs::create_dir_all(&source).unwrap();
+        fs::write(
+            source.join("../Cargo.toml"),
+            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n",
+        )
+        .unwrap();
+        fs::write(source.join("lib.rs"), format!("pub const CLONE: &str = {clone:?};\n")).unwrap();
+        fs::write(source.join("main.rs"), "fn main() { print!(\"{}\", app::CLONE) }\n").unwrap();
+        assert_eq!(own(clone), clone);
+    }
+
+    assert_eq!(own("elder"), "elder");
+    assert_eq!(own("younger"), "younger");
+}
