@@ -5,7 +5,6 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::verify::Answer;
 use crate::verify::pods::{Container, Pod};
 use crate::verify::workload::{Replicas, Workload};
 
