@@ -153,10 +153,11 @@ pub(super) fn set(tree: &Tree<'_>, key: &'static str, fields: &Item) -> Result<S
         return Err(doubtful(node.line, &format!("an anchor or tag stands at `{key}`")));
     }
     match &node.kind {
-        Kind::Mapping { flow: false, .. } if !fields.0.is_empty() => {
+        Kind::Mapping { flow: false, .. } => {
             let end = without_line_ends(tree.text, content_end(tree, value)?);
             let ending = line_ending(tree.text, node.span.start);
-            Ok(Splice { range: node.span.start..end, with: lines(node.column, ending) })
+            let with = if fields.0.is_empty() { fields.flow() } else { lines(node.column, ending) };
+            Ok(Splice { range: node.span.start..end, with })
         }
         Kind::Mapping { .. } if is_flow(tree, value)? => {
             Ok(Splice { range: node.span.clone(), with: fields.flow() })

@@ -231,6 +231,18 @@ fn a_hold_takes_the_place_of_the_one_before_in_its_style() {
 }
 
 #[test]
+fn a_hold_whose_words_say_nothing_holds_and_can_end() {
+    for (before, after) in
+        [("hold:\n  reason: y\n  by: ann\n# end\n", "hold:\n  {}\n# end\n"), ("# end\n", "# end\nhold: {}\n")]
+    {
+        let held = amended(before, &hold("\0")).unwrap();
+        assert_eq!(held, after);
+        assert!(record(&held).hold.is_some());
+        assert_eq!(amended(&held, &Amendment::Unhold), None);
+    }
+}
+
+#[test]
 fn a_hold_that_ends_leaves_all_else_and_comments_where_they_were() {
     for (before, after) in [
         (
