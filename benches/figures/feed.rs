@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::bed::{self, Daemon, Registry, Release, Site};
 use crate::ground::watch;
-use crate::quiet::{Cpu, counters, total};
+use crate::process::{Cpu, resident};
+use crate::quiet::{counters, total};
 use crate::report::{Report, Sample};
 
 const REPOSITORIES: u32 = 1000;
@@ -137,11 +138,4 @@ fn ask(host: &str) -> Duration {
         }
     });
     began.elapsed()
-}
-
-/// Mebibytes.
-fn resident(daemon: &Daemon) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    resident.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::bed::{Promoted, Site, request, site};
 use crate::ground::watch;
+use crate::process::resident;
 use crate::report::{Report, Sample};
 
 const STARTS: usize = 7;
@@ -25,10 +26,7 @@ pub(crate) fn answer(report: &mut Report) {
     let daemon = site.promoted().start();
     daemon.get("/readyz");
     std::thread::sleep(IDLE);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    let kibibytes: f64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
-    report.number("resident memory, idle with one app", kibibytes / 1024.0, "MiB", "", Some(25.0));
+    report.number("resident memory, idle with one app", resident(&daemon), "MiB", "", Some(25.0));
     daemon.stop();
 }
 

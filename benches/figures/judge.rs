@@ -13,6 +13,7 @@ use promote::verify::workload::{Replicas, State, Workload};
 use serde_json::{Value, json};
 
 use crate::bed::{Site, bed, request, site};
+use crate::process::peak;
 use crate::report::{Report, Sample};
 
 const PODS: usize = 100;
@@ -49,11 +50,8 @@ pub(crate) fn answer(report: &mut Report) {
     site.push_image("local", "test-app", "1.1.0");
     let daemon = site.promoted().start();
     site.wait_verdict("test-app", "local", "1.1.0");
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
-    let kibibytes: f64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     let figure = format!("peak of resident memory, verifying beside {CROWD} pods in the namespace");
-    report.number(&figure, kibibytes / 1024.0, "MiB", "", Some(150.0));
+    report.number(&figure, peak(&daemon), "MiB", "", Some(150.0));
     daemon.stop();
     let pods = format!("{}/api/v1/namespaces/{}/pods", bed().api, site.namespace("local"));
     _ = request("DELETE", &format!("{pods}?gracePeriodSeconds=0"), &[], b"");

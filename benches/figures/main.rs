@@ -20,10 +20,13 @@ mod ground;
 mod idle;
 mod judge;
 mod latency;
+mod observed;
+mod process;
 mod push;
 mod quiet;
 mod report;
 mod told;
+mod wave;
 mod webhooks;
 
 use report::Report;
@@ -31,7 +34,7 @@ use report::Report;
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 12] = [
+const QUESTIONS: [Question; 13] = [
     ("push", push::answer),
     ("edit", edit::answer),
     ("latency", latency::answer),
@@ -44,6 +47,7 @@ const QUESTIONS: [Question; 12] = [
     ("webhooks", webhooks::answer),
     ("elect", elect::answer),
     ("judge", judge::answer),
+    ("wave", wave::answer),
 ];
 
 fn main() {

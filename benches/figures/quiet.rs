@@ -1,13 +1,13 @@
 //! Passes in which nothing is new, over a hundred images of one registry: what they ask of others, and what they cost.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 
 use crate::bed::{Daemon, bed};
 use crate::ground::Ground;
+use crate::process::Cpu;
 use crate::report::Report;
 
 const IMAGES: u32 = 100;
@@ -81,34 +81,6 @@ pub(crate) fn total(counters: &BTreeMap<String, f64>, name: &str) -> f64 {
 
 fn passes(daemon: &Daemon) -> f64 {
     total(&counters(daemon), "promote_scans_total") / f64::from(IMAGES)
-}
-
-/// How long each of the daemon's threads has run, in user and in kernel mode. The times of whole processes are not
-/// used: they are counted in ticks, which what wakes by the clock meets too often or never.
-pub(crate) struct Cpu(BTreeMap<OsString, Duration>);
-
-impl Cpu {
-    pub(crate) fn of(daemon: &Daemon) -> Self {
-        Self::of_process(daemon.pid())
-    }
-
-    fn of_process(pid: u32) -> Self {
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-        let time = |thread: std::fs::DirEntry| {
-            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            let nanoseconds = text.split(' ').next()?.parse().ok()?;
-            Some((thread.file_name(), Duration::from_nanos(nanoseconds)))
-        };
-        Self(threads.filter_map(time).collect())
-    }
-
-    /// What was used since then, by the threads that there are now: those that ended meanwhile had nothing to do.
-    pub(crate) fn since(&self, before: &Self) -> Duration {
-        let used = |(thread, now): (&OsString, &Duration)| {
-            now.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
-        };
-        self.0.iter().map(used).sum()
-    }
 }
 
 /// How often the remote was asked for its references.

@@ -234,7 +234,7 @@ pub(super) async fn preflight(
         })
         .map_err(explain)?;
     let delivery = flux.delivery().map_err(explain)?;
-    match delivery.suspended.or(delivery.stalled) {
+    match delivery.suspended.as_ref().or(delivery.stalled.as_ref()) {
         Some(words) => Err(Failure::new(Exit::Blocked, format!("{nothing}: {words}"))),
         None => Ok(()),
     }

@@ -8,6 +8,7 @@ mod probing;
 mod subject;
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,6 +151,8 @@ impl Follower<'_> {
             flux.cluster().listen(&mut changes, namespace);
         }
         if delivered != Delivered::Yes {
+            // Only Flux can change that, and of Flux everybody is told.
+            changes.only(BTreeSet::new());
             self.layers.remember(flux.cluster(), &delivery, verify).await;
             if matches!(delivered, Delivered::NotYet(_)) {
                 self.ask().await;
@@ -160,7 +163,12 @@ impl Follower<'_> {
             crate::boundary::reached("applied");
         }
         let seen = match self.layers.look(flux.cluster(), &delivery, snapshot, verify).await {
-            Ok(findings) => Observation { delivered, findings },
+            Ok(findings) => {
+                if let Some(names) = self.layers.workloads() {
+                    changes.only(names);
+                }
+                Observation { delivered, findings }
+            }
             Err(unseen) => only(Delivered::Silent(unseen.to_string())),
         };
         (seen, Some(changes))

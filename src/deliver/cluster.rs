@@ -12,9 +12,10 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 
-pub use super::watched::{Changes, Unseen, Watched};
+pub use super::changes::Changes;
+use super::changes::{Told, Whom};
+pub use super::watched::{Unseen, Watched};
 use super::{DeliverError, connection, slim};
 use crate::config;
 use crate::model::{printable, with_causes};
@@ -27,7 +28,7 @@ pub struct Cluster {
     name: String,
     client: Client,
     /// Word of every change of what is watched, by namespace.
-    changed: Mutex<HashMap<String, watch::Sender<u64>>>,
+    changed: Mutex<HashMap<String, Arc<Told>>>,
     deployments: Shared<Deployment>,
     replica_sets: Shared<ReplicaSet>,
     stateful_sets: Shared<StatefulSet>,
@@ -87,12 +88,12 @@ impl Cluster {
 
     /// Has `changes` tell of what changes in a namespace, too; of what is watched in all namespaces where it is empty.
     pub fn listen(&self, changes: &mut Changes, namespace: &str) {
-        changes.add(namespace, &self.changed_in(namespace));
+        changes.add(namespace, self.changed_in(namespace));
     }
 
-    fn changed_in(&self, namespace: &str) -> watch::Sender<u64> {
+    fn changed_in(&self, namespace: &str) -> Arc<Told> {
         let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
-        changed.entry(namespace.to_owned()).or_insert_with(|| watch::Sender::new(0)).clone()
+        changed.entry(namespace.to_owned()).or_default().clone()
     }
 
     /// Whether the API server answers this account.
@@ -151,7 +152,7 @@ impl Cluster {
     {
         shared.get(namespace, || {
             let api = Api::namespaced(self.client.clone(), namespace);
-            Watched::start(api, self.changed_in(namespace), slim)
+            Watched::start(api, self.changed_in(namespace), Whom::Workload, slim)
         })
     }
 
@@ -177,7 +178,7 @@ impl Cluster {
         let key = format!("{}.{}/{namespace}", resource.plural, resource.group);
         self.dynamic.get(&key, || {
             let api = Api::namespaced_with(self.client.clone(), namespace, resource);
-            Watched::start(api, self.changed_in(namespace), |_| {})
+            Watched::start(api, self.changed_in(namespace), Whom::Everybody, |_| {})
         })
     }
 

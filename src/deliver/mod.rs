@@ -4,6 +4,7 @@
 //! cluster is the annotation of [`flux::Flux::ask`], and the daemon's own Lease. "Handled" is never taken for "applied": only a revision that is our commit,
 //! or a later one that still has the image, counts, and that question is answered by `publish`.
 
+mod changes;
 pub mod cluster;
 mod connection;
 mod evidence;

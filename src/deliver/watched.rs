@@ -14,10 +14,10 @@ use kube::runtime::utils::Backoff as _;
 use kube::runtime::watcher::DefaultBackoff;
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::changes::{Told, Whom};
 use super::cluster::words;
 use crate::model::printable;
 
@@ -86,10 +86,10 @@ impl<K> Watched<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    /// Begins to watch; `slim` drops what is never read of an object before it is kept.
-    pub(super) fn start(api: Api<K>, changed: watch::Sender<u64>, slim: fn(&mut K)) -> Self {
+    /// Begins to watch; `slim` drops what is never read of an object before it is kept, `whom` is told of its changes.
+    pub(super) fn start(api: Api<K>, told: Arc<Told>, whom: Whom, slim: fn(&mut K)) -> Self {
         let state = Arc::new(Mutex::new(State { objects: BTreeMap::new(), unseen: Some(Unseen::Listing) }));
-        let keeper = Keeper { api, state: state.clone(), changed, slim };
+        let keeper = Keeper { api, state: state.clone(), told, whom, slim };
         let task = tokio::spawn(keeper.run()).abort_handle();
         Self { state, task }
     }
@@ -120,7 +120,8 @@ enum Next {
 struct Keeper<K> {
     api: Api<K>,
     state: Arc<Mutex<State<K>>>,
-    changed: watch::Sender<u64>,
+    told: Arc<Told>,
+    whom: Whom,
     slim: fn(&mut K),
 }
 
@@ -194,12 +195,14 @@ where
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     version = object.resource_version().unwrap_or_default();
+                    let whom = self.whom.of(object.meta());
                     let (name, object) = self.kept(object);
-                    self.put(|state| _ = state.objects.insert(name, object));
+                    self.tell(whom, |state| _ = state.objects.insert(name, object));
                 }
                 WatchEvent::Deleted(object) => {
                     version = object.resource_version().unwrap_or_default();
-                    self.put(|state| _ = state.objects.remove(&object.name_any()));
+                    let whom = self.whom.of(object.meta());
+                    self.tell(whom, |state| _ = state.objects.remove(&object.name_any()));
                 }
                 WatchEvent::Bookmark(mark) => version = mark.metadata.resource_version,
                 // What was missed cannot be told any more, or the API server is not able to go on.
@@ -223,8 +226,15 @@ where
     }
 
     fn put(&self, change: impl FnOnce(&mut State<K>)) {
+        self.tell(None, change);
+    }
+
+    fn tell(&self, whom: Option<Vec<String>>, change: impl FnOnce(&mut State<K>)) {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
-        self.changed.send_modify(|count| *count += 1);
+        match whom {
+            Some(names) => self.told.those(names),
+            None => self.told.everybody(),
+        }
     }
 }
 
@@ -244,30 +254,5 @@ fn unseen(failed: &Failed) -> Unseen {
         }
         Failed::Client(kube::Error::Api(status)) if status.code == 404 => Unseen::NoSuchKind,
         other => Unseen::Silent(words(other)),
-    }
-}
-
-/// Word of changes in some namespaces of a cluster.
-#[derive(Debug, Default)]
-pub struct Changes {
-    heard: BTreeMap<String, watch::Receiver<u64>>,
-}
-
-impl Changes {
-    /// Listens to one more namespace, from now on.
-    pub(super) fn add(&mut self, namespace: &str, told: &watch::Sender<u64>) {
-        if !self.heard.contains_key(namespace) {
-            self.heard.insert(namespace.to_owned(), told.subscribe());
-        }
-    }
-
-    /// Waits for the next change; for ever where no namespace is listened to.
-    pub async fn next(&mut self) {
-        let waits: Vec<_> =
-            self.heard.values_mut().map(|heard| Box::pin(async { _ = heard.changed().await })).collect();
-        if waits.is_empty() {
-            std::future::pending::<()>().await;
-        }
-        futures::future::select_all(waits).await;
     }
 }

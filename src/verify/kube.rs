@@ -80,34 +80,31 @@ impl Watches {
     pub async fn begin(&mut self, cluster: &Cluster, workloads: &[WorkloadId], others: &[CustomId]) {
         for id in workloads {
             let namespace = id.namespace.as_str();
-            let key = || namespace.to_owned();
             match id.kind {
                 WorkloadKind::Deployment => {
-                    self.deployments.entry(key()).or_insert_with(|| cluster.deployments(namespace));
-                    self.replica_sets.entry(key()).or_insert_with(|| cluster.replica_sets(namespace));
+                    hold(&mut self.deployments, namespace, || cluster.deployments(namespace));
+                    hold(&mut self.replica_sets, namespace, || cluster.replica_sets(namespace));
                 }
                 WorkloadKind::StatefulSet => {
-                    self.stateful_sets.entry(key()).or_insert_with(|| cluster.stateful_sets(namespace));
+                    hold(&mut self.stateful_sets, namespace, || cluster.stateful_sets(namespace));
                 }
                 WorkloadKind::DaemonSet => {
-                    self.daemon_sets.entry(key()).or_insert_with(|| cluster.daemon_sets(namespace));
+                    hold(&mut self.daemon_sets, namespace, || cluster.daemon_sets(namespace));
                 }
                 WorkloadKind::CronJob => {
-                    self.cron_jobs.entry(key()).or_insert_with(|| cluster.cron_jobs(namespace));
-                    self.jobs.entry(key()).or_insert_with(|| cluster.jobs(namespace));
+                    hold(&mut self.cron_jobs, namespace, || cluster.cron_jobs(namespace));
+                    hold(&mut self.jobs, namespace, || cluster.jobs(namespace));
                 }
-                WorkloadKind::Job => {
-                    self.jobs.entry(key()).or_insert_with(|| cluster.jobs(namespace));
-                }
+                WorkloadKind::Job => hold(&mut self.jobs, namespace, || cluster.jobs(namespace)),
             }
-            self.pods.entry(key()).or_insert_with(|| cluster.pods(namespace));
+            hold(&mut self.pods, namespace, || cluster.pods(namespace));
         }
         for id in others {
             if !self.custom.contains_key(id) {
                 let kind = GroupVersionKind::gvk(&id.group, &id.version, &id.kind);
                 if let Some(resource) = cluster.resource(&kind).await {
                     self.custom.insert(id.clone(), cluster.objects(&resource, &id.namespace));
-                    self.pods.entry(id.namespace.clone()).or_insert_with(|| cluster.pods(&id.namespace));
+                    hold(&mut self.pods, &id.namespace, || cluster.pods(&id.namespace));
                 }
             }
         }
@@ -125,10 +122,7 @@ impl Watches {
         let mut view = View::default();
         for id in workloads {
             let reduced = self.reduce(id, repositories, &mut view.hidden);
-            let reduced = match visible(reduced, &mut view.hidden)? {
-                Some(Some(reduced)) if !reduced.images.is_empty() => reduced,
-                _ => continue,
-            };
+            let Some(Some(reduced)) = visible(reduced, &mut view.hidden)? else { continue };
             let seen = self.with_pods(&id.namespace, reduced, repositories, &mut view.hidden)?;
             view.seen.push(seen);
         }
@@ -247,6 +241,13 @@ fn visible<T>(read: Result<T, Unseen>, hidden: &mut Vec<String>) -> Result<Optio
         }
         Err(Unseen::NoSuchKind) => Ok(None),
         Err(unseen) => Err(unseen),
+    }
+}
+
+/// Keeps a watch of a namespace; most looks find that there is one.
+fn hold<K>(watches: &mut Each<K>, namespace: &str, start: impl FnOnce() -> Arc<Watched<K>>) {
+    if !watches.contains_key(namespace) {
+        watches.insert(namespace.to_owned(), start());
     }
 }
 

@@ -108,6 +108,15 @@ impl<'a> Layers<'a> {
         Ok(findings)
     }
 
+    /// The names of the workloads that the last look judged, where nothing else can change its answer.
+    pub(super) fn workloads(&self) -> Option<BTreeSet<String>> {
+        // Whose the pods of other kinds are tells nothing but their images.
+        let known = |seen: &Seen| !matches!(seen.workload.state, State::Custom(_));
+        let plain = !self.view.seen.is_empty() && self.view.seen.iter().all(known);
+        let names = self.view.seen.iter().filter_map(|seen| seen.told_by.first());
+        plain.then(|| names.cloned().collect())
+    }
+
     /// Waits for news of requests.
     pub(super) async fn news(&mut self) {
         let (traffic, probe) = match &mut self.requests {

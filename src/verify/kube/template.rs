@@ -14,10 +14,10 @@ const TEXTS: usize = 10_000;
 /// Whether an image reference is of one of the repositories.
 pub(super) fn is_judged(image: &str, repositories: &[Repository]) -> bool {
     let name = image.split('@').next().unwrap_or_default();
-    repositories.iter().any(|repository| {
-        let repository = repository.to_string();
-        name.strip_prefix(repository.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-    })
+    let tag_of = |repository: &Repository| {
+        name.strip_prefix(repository.host().as_str())?.strip_prefix('/')?.strip_prefix(repository.path())
+    };
+    repositories.iter().filter_map(tag_of).any(|tag| tag.is_empty() || tag.starts_with(':'))
 }
 
 fn containers(template: &PodTemplateSpec) -> impl Iterator<Item = &Container> {

@@ -78,9 +78,12 @@ fn objects_with_nothing_in_them_are_taken_for_what_they_are() {
     assert!(!pod.ready && !pod.ending && pod.containers.is_empty());
     let empty: Deployment =
         object(json!({"metadata": {"generation": i64::MAX}, "spec": {"selector": {}, "template": {}}}));
-    let reduced = workloads::deployment(&id(WorkloadKind::Deployment), &empty, &none).unwrap();
+    assert!(workloads::deployment(&id(WorkloadKind::Deployment), &empty, &none).is_none());
+    let bare: Deployment = object(
+        json!({"metadata": {"generation": i64::MAX}, "spec": {"selector": {}, "template": template(IMAGE)}}),
+    );
+    let reduced = workloads::deployment(&id(WorkloadKind::Deployment), &bare, &none).unwrap();
     assert_eq!((reduced.workload.generation, reduced.workload.observed), (i64::MAX, Some(0)));
-    assert!(reduced.images.is_empty());
 }
 
 #[test]

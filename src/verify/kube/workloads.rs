@@ -49,6 +49,11 @@ fn message(text: Option<&String>) -> String {
     printable(text.map_or("", String::as_str), 300)
 }
 
+/// The images under judgement; none where it has none, so that what concerns others costs nothing.
+fn used(template: &PodTemplateSpec, repositories: &[Repository]) -> Option<Vec<String>> {
+    Some(judged_images(template, repositories)).filter(|images| !images.is_empty())
+}
+
 fn named(id: &WorkloadId, state: State, generation: Option<i64>, observed: Option<i64>) -> Workload {
     Workload { name: id.to_string(), generation: generation.unwrap_or_default(), observed, state }
 }
@@ -59,6 +64,7 @@ pub(super) fn deployment(
     repositories: &[Repository],
 ) -> Option<Reduced> {
     let spec = found.spec.as_ref()?;
+    let images = used(&spec.template, repositories)?;
     let status = found.status.as_ref();
     let number = |pick: fn(&k8s_openapi::api::apps::v1::DeploymentStatus) -> Option<i32>| {
         status.and_then(pick).unwrap_or_default()
@@ -93,7 +99,7 @@ pub(super) fn deployment(
         workload: named(id, State::Replicas(replicas), found.metadata.generation, Some(observed)),
         owner: Owner::Selector,
         selector: spec.selector.clone(),
-        images: judged_images(&spec.template, repositories),
+        images,
         template: spec.template.clone(),
         told_by: vec![id.name.clone()],
     })
@@ -125,6 +131,7 @@ pub(super) fn stateful_set(
     repositories: &[Repository],
 ) -> Option<Reduced> {
     let spec = found.spec.as_ref()?;
+    let images = used(&spec.template, repositories)?;
     let status = found.status.clone().unwrap_or_default();
     let wanted = spec.replicas.unwrap_or(1);
     let strategy = spec.update_strategy.as_ref();
@@ -158,7 +165,7 @@ pub(super) fn stateful_set(
         workload: named(id, State::Replicas(replicas), found.metadata.generation, observed),
         owner: observed_only(owner, found.metadata.generation, observed),
         selector: spec.selector.clone(),
-        images: judged_images(&spec.template, repositories),
+        images,
         template: spec.template.clone(),
         told_by: vec![id.name.clone()],
     })
@@ -171,6 +178,7 @@ fn observed_only(owner: Owner, generation: Option<i64>, observed: Option<i64>) -
 
 pub(super) fn daemon_set(id: &WorkloadId, found: &DaemonSet, repositories: &[Repository]) -> Option<Reduced> {
     let spec = found.spec.as_ref()?;
+    let images = used(&spec.template, repositories)?;
     let status = found.status.clone().unwrap_or_default();
     let wanted = status.desired_number_scheduled;
     let strategy = spec.update_strategy.as_ref();
@@ -189,7 +197,7 @@ pub(super) fn daemon_set(id: &WorkloadId, found: &DaemonSet, repositories: &[Rep
         workload: named(id, State::Replicas(replicas), found.metadata.generation, observed),
         owner: found.uid().map_or(Owner::Selector, Owner::Set),
         selector: spec.selector.clone(),
-        images: judged_images(&spec.template, repositories),
+        images,
         template: spec.template.clone(),
         told_by: vec![id.name.clone()],
     })
@@ -197,11 +205,12 @@ pub(super) fn daemon_set(id: &WorkloadId, found: &DaemonSet, repositories: &[Rep
 
 pub(super) fn job(id: &WorkloadId, found: &Job, repositories: &[Repository]) -> Option<Reduced> {
     let spec = found.spec.as_ref()?;
+    let images = used(&spec.template, repositories)?;
     Some(Reduced {
         workload: named(id, State::Job(run(found)), None, None),
         owner: Owner::Uid(found.uid()),
         selector: LabelSelector::default(),
-        images: judged_images(&spec.template, repositories),
+        images,
         template: spec.template.clone(),
         told_by: vec![id.name.clone()],
     })
@@ -215,6 +224,7 @@ pub(super) fn cron_job<'j>(
     repositories: &[Repository],
 ) -> Option<Reduced> {
     let template = &found.spec.as_ref()?.job_template.spec.as_ref()?.template;
+    let images = used(template, repositories)?;
     let uid = found.uid();
     let newest = jobs
         .filter(|job| {
@@ -228,7 +238,7 @@ pub(super) fn cron_job<'j>(
         workload: named(id, State::Schedule(newest.map(|job| run(job))), None, None),
         owner: Owner::Uid(newest.and_then(|job| job.uid())),
         selector: LabelSelector::default(),
-        images: judged_images(template, repositories),
+        images,
         template: template.clone(),
         told_by,
     })
