@@ -41,7 +41,7 @@ test: needs bed platform own ## Runs every test on the same real parts, and says
 	CARGO_TARGET_DIR="$$CARGO_TARGET_DIR/static" CARGO_PROFILE_DEV_STRIP=symbols \
 	  deploy/image/compile.sh "$$CARGO_TARGET_DIR/static/image" dev; \
 	echo "test: of the platform, Terraform, Helm, k3d's configuration and the providers of Helm and Kubernetes are real; AWS is a schema"; \
-	echo "test: stand-in with mocked answers, its S3 an emulator; k3d, kubectl and docker are recording stand-ins."; \
+	echo "test: stand-in with mocked answers, its S3 an emulator; k3d, docker and mostly kubectl are recording stand-ins."; \
 	cargo test --locked --test platform; \
 	cargo test --locked --test it -- --test-threads 8; \
 	$(call took,test)

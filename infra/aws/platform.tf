@@ -36,14 +36,16 @@ module "cert_manager" {
   source = "../modules/cert-manager"
   count  = local.count
 
-  replicas   = 2
-  depends_on = [module.eks, module.cert_manager_role]
+  chart_repository = var.chart_repositories.cert_manager
+  replicas         = 2
+  depends_on       = [module.eks, module.cert_manager_role]
 }
 
 module "istio" {
   source = "../modules/istio"
   count  = local.count
 
+  chart_repository  = var.chart_repositories.istio
   replicas          = 2
   autoscale         = true
   pilot_resources   = { cpu = "250m", memory = "1Gi" }
@@ -84,6 +86,7 @@ module "rancher" {
   source = "../modules/rancher"
   count  = var.enable_platform && var.enable_rancher ? 1 : 0
 
+  chart_repository            = var.chart_repositories.rancher
   hostname                    = "rancher.${var.domain}"
   server_url                  = "https://rancher.${var.domain}"
   bootstrap_password          = var.rancher_bootstrap_password
@@ -114,6 +117,7 @@ module "flux" {
   source = "../modules/flux"
   count  = local.count
 
+  chart_repository   = var.chart_repositories.flux
   git_url            = var.git_url
   git_branch         = var.git_branch
   git_path           = "./deploy/flux/clusters/aws"

@@ -169,3 +169,20 @@ variable "daemon" {
     error_message = "Each of daemon.registry_secrets must be the name of a Secret."
   }
 }
+
+variable "chart_repositories" {
+  description = "Mirrors of the public chart repositories, https:// or oci://, for who cannot or may not reach those; what is left out stays public."
+  type = object({
+    cert_manager = optional(string)
+    flux         = optional(string)
+    istio        = optional(string)
+    rancher      = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for address in values(var.chart_repositories) : address == null || can(regex("^(https?|oci)://[^@\\s]*[^@\\s/]$", address))])
+    error_message = "Each of chart_repositories must be an address such as https://charts.example.org or oci://registry.example.org/charts: without a user or password, and without a slash at its end."
+  }
+}

@@ -18,11 +18,15 @@ module "cluster" {
 module "cert_manager" {
   source = "../modules/cert-manager"
 
+  chart_repository = var.chart_repositories.cert_manager
+
   depends_on = [module.cluster]
 }
 
 module "istio" {
   source = "../modules/istio"
+
+  chart_repository = var.chart_repositories.istio
 
   depends_on = [module.cluster]
 }
@@ -30,6 +34,7 @@ module "istio" {
 module "flux" {
   source = "../modules/flux"
 
+  chart_repository   = var.chart_repositories.flux
   git_url            = var.git_url
   git_branch         = var.git_branch
   git_path           = "./deploy/flux/clusters/local"

@@ -5,7 +5,8 @@
 #   build.sh --find   prints the folder's path if it is complete, else fails at once
 #
 # Each folder below tools/ is a Go module. Its `tool` directives become programs in bin/. A file `files` beside it lists
-# "MODULE GLOB" lines: what matches in that module is copied into a folder of the same name as the module's (crds/).
+# "MODULE GLOB" lines: what matches in that module, file or folder, is copied into a folder of the same name as the module's
+# (crds/, charts/).
 # tools/requirements.txt becomes the Python environment venv/.
 # The folder is $PROMOTE_CACHE/tools/KEY. KEY covers all of tools/, this file, and the versions of Go and Python.
 set -euo pipefail
@@ -88,7 +89,8 @@ copies() {
     [[ -n $directory ]] || fail "$module could not be downloaded"
     for file in "$directory"/$pattern; do
       [[ -e $file ]] || fail "$module has no $pattern"
-      install -m 644 "$file" "$work/$1/${file##*/}"
+      # The module cache is read-only, and what is built here must be removable.
+      cp -R --no-preserve=mode "$file" "$work/$1/${file##*/}"
     done
   done <files
 }

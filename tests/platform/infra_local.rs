@@ -1,11 +1,14 @@
 //! `infra/local` and the modules that both clusters share: Terraform and its providers are real; k3d, kubectl and docker are
-//! stand-ins that record how they are called, and no chart is installed.
+//! stand-ins that record how they are called. Charts are installed in `whole.rs` alone, where the API server is real, too.
 
+pub mod bed;
+pub mod charts;
 mod kube;
 mod readme;
 mod refusals;
 mod secrets;
-mod site;
+pub mod site;
+mod whole;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -236,6 +236,27 @@ fn every_module_is_typed_described_validated_pinned_and_documented() {
     assert!(all.is_empty(), "{}", all.join("\n"));
 }
 
+#[test]
+fn both_roots_hand_a_mirror_to_each_module_whose_chart_is_downloaded() {
+    for cluster in ["local", "aws"] {
+        let folder = root().join("infra").join(cluster);
+        let body = body(&folder);
+        let mut handed = Vec::new();
+        for call in blocks(&body, "module") {
+            let Some(Expression::String(source)) = attribute(call, "source") else { continue };
+            let callee = self::body(&folder.join(source));
+            if blocks(&callee, "variable").any(|taken| name(taken) == "chart_repository") {
+                let given = attribute(call, "chart_repository").map(Expression::to_string);
+                handed.push((name(call).to_owned(), given.unwrap_or_default()));
+            }
+        }
+        handed.sort();
+        let wanted = ["cert_manager", "flux", "istio", "rancher"]
+            .map(|module| (module.to_owned(), format!("var.chart_repositories.{module}")));
+        assert_eq!(handed, wanted, "infra/{cluster}");
+    }
+}
+
 /// What is found in a copy of a module in which one thing was changed.
 fn broken(file: &str, from: &str, to: &str) -> Vec<String> {
     let copy = TempDir::new().unwrap();

@@ -18,12 +18,13 @@ rules:
 - {level: None}
 ";
 
-/// Starts the API server on `port` and the proxy; ready when both are. Returns the proxy's port.
-pub(crate) async fn start(bed: &Bed, port: u16, etcd: u16, kubeconfig: &Path) -> Result<u16> {
+/// Starts the API server on `port` and the proxy; ready when both are. Returns the proxy's port. A bare one takes webhooks
+/// and calls none.
+pub(crate) async fn start(bed: &Bed, port: u16, etcd: u16, kubeconfig: &Path, bare: bool) -> Result<u16> {
     let pki = |name: &str| bed.path("pki").join(name).display().to_string();
     let policy = bed.path("audit.yaml");
     std::fs::write(&policy, AUDIT)?;
-    let arguments = [
+    let mut arguments = vec![
         format!("--audit-policy-file={}", policy.display()),
         format!("--audit-log-path={}", bed.path("audit.log").display()),
         format!("--etcd-servers=http://127.0.0.1:{etcd}"),
@@ -41,6 +42,11 @@ pub(crate) async fn start(bed: &Bed, port: u16, etcd: u16, kubeconfig: &Path) ->
         "--allow-privileged=true".to_owned(),
         "--endpoint-reconciler-type=none".to_owned(),
     ];
+    if bare {
+        arguments.push(
+            "--disable-admission-plugins=MutatingAdmissionWebhook,ValidatingAdmissionWebhook".to_owned(),
+        );
+    }
     process::spawn(bed, "kube-apiserver", &bed.program("kube-apiserver"), arguments, &[])?;
     let proxy = bed.port()?;
     let arguments =

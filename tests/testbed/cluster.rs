@@ -13,14 +13,14 @@ use crate::{apiserver, controllers, etcd, flux, http, kwok};
 const NODES: usize = 4;
 
 /// Starts the cluster and Flux in it. Returns the port of its API in plain HTTP, too.
-pub(crate) async fn start(bed: &Bed) -> Result<(Places, u16)> {
+pub(crate) async fn start(bed: &Bed, bare: bool) -> Result<(Places, u16)> {
     let authority = Authority::create(bed)?;
     let port = bed.port()?;
     let kubeconfig = bed.path("kubeconfig");
     std::fs::write(&kubeconfig, authority.kubeconfig(port, "admin", Some("system:masters"))?)?;
 
     let etcd = etcd::start(bed).await?;
-    let api = apiserver::start(bed, port, etcd, &kubeconfig).await?;
+    let api = apiserver::start(bed, port, etcd, &kubeconfig, bare).await?;
     let ((), places) = tokio::try_join!(controllers::start(bed, &authority, port), async {
         let crds = bed.crds();
         tokio::try_join!(namespace(api, "flux-system"), definitions(api, &crds))?;

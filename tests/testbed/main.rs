@@ -1,6 +1,6 @@
 //! The test bed: a cluster, Flux, registries and Git servers of the real kind, on loopback, without a container engine.
 //!
-//! `bed [--dir D] [--verbose]` starts every part on free ports, prints one line of JSON when all are ready, and stops
+//! `bed [--dir D] [--bare] [--verbose]` starts every part on free ports, prints one line of JSON when all are ready, and stops
 //! all of them when its standard input ends or on SIGTERM or SIGINT. By hand: `sleep infinity | bed --dir /tmp/bed`.
 //! The mesh starts after that, since most tests need none: `mesh.json` in the bed's folder tells where it is, or why not.
 
@@ -34,24 +34,28 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use layout::Bed;
 
-const USAGE: &str = "usage: bed [--dir DIR] [--verbose]
+const USAGE: &str = "usage: bed [--dir DIR] [--bare] [--verbose]
 
 Starts the test bed, prints one line of JSON when it is ready, and runs until its standard input ends.
   --dir DIR   a new or empty folder that is kept; without it a temporary folder, removed at the end
+  --bare      a cluster for charts that are installed by Helm: without the bed's own mesh, and with an API server that
+              calls no webhooks, since those of a chart are in its pods, which do not answer here
   --verbose   progress on standard error
 ";
 
 struct Arguments {
     folder: Option<PathBuf>,
+    bare: bool,
     verbose: bool,
 }
 
 fn arguments() -> Result<Option<Arguments>> {
-    let mut parsed = Arguments { folder: None, verbose: false };
+    let mut parsed = Arguments { folder: None, bare: false, verbose: false };
     let mut words = std::env::args_os().skip(1);
     while let Some(word) = words.next() {
         match word.to_str() {
             Some("--dir") => parsed.folder = Some(words.next().context("--dir needs a folder")?.into()),
+            Some("--bare") => parsed.bare = true,
             Some("--verbose") => parsed.verbose = true,
             Some("--help" | "-h") => return Ok(None),
             _ => bail!("unknown argument {}\n{USAGE}", word.to_string_lossy()),
@@ -106,16 +110,20 @@ async fn bed_main() -> Result<()> {
     let bed = Bed::new(arguments.folder, arguments.verbose)?;
     let outcome = tokio::select! {
         () = stop => Ok(()),
-        outcome = run(&bed) => outcome,
+        outcome = run(&bed, arguments.bare) => outcome,
     };
     bed.stop().await;
     outcome
 }
 
 /// Starts everything, tells where it is, and then watches the parts for ever.
-async fn run(bed: &Bed) -> Result<()> {
-    let (registries, git, ssh, (cluster, api)) =
-        tokio::try_join!(registries::start(bed), git::start(bed), ssh::start(bed), cluster::start(bed))?;
+async fn run(bed: &Bed, bare: bool) -> Result<()> {
+    let (registries, git, ssh, (cluster, api)) = tokio::try_join!(
+        registries::start(bed),
+        git::start(bed),
+        ssh::start(bed),
+        cluster::start(bed, bare)
+    )?;
     let mut places = serde_json::Map::new();
     for part in [bed.places(), registries, git, ssh, cluster] {
         places.extend(part);
@@ -124,5 +132,8 @@ async fn run(bed: &Bed) -> Result<()> {
     std::fs::write(bed.path("bed.json"), &line)?;
     writeln!(std::io::stdout(), "{line}").context("nobody reads the standard output")?;
     bed.progress("ready");
+    if bare {
+        return bed.watch().await;
+    }
     tokio::try_join!(bed.watch(), mesh::begin(bed, api)).map(|((), ())| ())
 }

@@ -258,10 +258,11 @@ run "secrets_in_addresses_and_numbers_out_of_range_are_refused" {
     log_retention_days         = 10
     untagged_days              = 0
     rancher_replicas           = 9
+    chart_repositories         = { rancher = "https://user:password@charts.example.org" }
   }
   expect_failures = [
     var.git_url, var.rancher_bootstrap_password, var.git_branch, var.git_authentication, var.secrets_revision,
-    var.log_retention_days, var.untagged_days, var.rancher_replicas,
+    var.log_retention_days, var.untagged_days, var.rancher_replicas, var.chart_repositories,
   ]
 }
 

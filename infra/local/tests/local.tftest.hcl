@@ -119,10 +119,13 @@ run "values_out_of_range_are_refused" {
     k3s_image        = "rancher/k3s:latest"
     bind_address     = "localhost"
     http_port        = 0
+    chart_repositories = {
+      istio = "charts.example.org"
+    }
   }
   expect_failures = [
     var.git_url, var.git_branch, var.sops_age_key, var.secrets_revision, var.daemon_image_tag, var.cluster_name, var.servers,
-    var.agents, var.k3s_image, var.bind_address, var.http_port,
+    var.agents, var.k3s_image, var.bind_address, var.http_port, var.chart_repositories,
   ]
 }
 

@@ -3,7 +3,7 @@ resource "helm_release" "cert_manager" {
   name             = "cert-manager"
   namespace        = var.namespace
   create_namespace = true
-  repository       = "https://charts.jetstack.io"
+  repository       = var.chart_repository
   chart            = "cert-manager"
   version          = var.chart_version
   timeout          = 600

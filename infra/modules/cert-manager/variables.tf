@@ -41,3 +41,16 @@ variable "values" {
     error_message = "Each of values must be a YAML document."
   }
 }
+
+variable "chart_repository" {
+  description = "Where cert-manager's chart is: another address for a mirror. Null for the public one."
+  type        = string
+  default     = "https://charts.jetstack.io"
+  nullable    = false
+
+  validation {
+    # A password in the address would be in the state.
+    condition     = can(regex("^(https?|oci)://[^@\\s]*[^@\\s/]$", var.chart_repository))
+    error_message = "chart_repository must be an address such as https://charts.example.org or oci://registry.example.org/charts: without a user or password, and without a slash at its end."
+  }
+}

@@ -1,5 +1,4 @@
 locals {
-  charts = "oci://ghcr.io/controlplaneio-fluxcd/charts"
   # Image automation is promoted's work: two writers of the same images would undo each other's commits.
   components = ["source-controller", "kustomize-controller", "helm-controller", "notification-controller"]
 }
@@ -57,7 +56,7 @@ resource "kubernetes_config_map_v1" "cluster" {
 resource "helm_release" "operator" {
   name       = "flux-operator"
   namespace  = kubernetes_namespace_v1.flux.metadata[0].name
-  repository = local.charts
+  repository = var.chart_repository
   chart      = "flux-operator"
   version    = var.operator_version
 }
@@ -66,7 +65,7 @@ resource "helm_release" "operator" {
 resource "helm_release" "instance" {
   name       = "flux"
   namespace  = kubernetes_namespace_v1.flux.metadata[0].name
-  repository = local.charts
+  repository = var.chart_repository
   chart      = "flux-instance"
   version    = var.operator_version
   timeout    = 600

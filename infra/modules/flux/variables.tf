@@ -137,3 +137,16 @@ variable "operator_version" {
     error_message = "operator_version must be one exact version, such as 0.58.1."
   }
 }
+
+variable "chart_repository" {
+  description = "Where the charts flux-operator and flux-instance are: another address for a mirror. Null for the public one."
+  type        = string
+  default     = "oci://ghcr.io/controlplaneio-fluxcd/charts"
+  nullable    = false
+
+  validation {
+    # A password in the address would be in the state.
+    condition     = can(regex("^(https?|oci)://[^@\\s]*[^@\\s/]$", var.chart_repository))
+    error_message = "chart_repository must be an address such as https://charts.example.org or oci://registry.example.org/charts: without a user or password, and without a slash at its end."
+  }
+}

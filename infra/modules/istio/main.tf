@@ -2,7 +2,6 @@ locals {
   # istiod turns Ignore, the charts' own word, into Fail once it answers, and every upgrade would turn it back: so Fail is what is
   # said from the start. Until istiod answers, objects of Istio's kinds are refused; what makes them waits for this module.
   validation = { validationFailurePolicy = "Fail" }
-  repository = "https://istio-release.storage.googleapis.com/charts"
   # Each setting stands once in its chart's own words: the gateway's nest what istiod's have flat.
   istiod = {
     base             = local.validation
@@ -39,7 +38,7 @@ resource "helm_release" "base" {
   name             = "istio-base"
   namespace        = "istio-system"
   create_namespace = true
-  repository       = local.repository
+  repository       = var.chart_repository
   chart            = "base"
   version          = var.chart_version
 
@@ -53,7 +52,7 @@ resource "helm_release" "base" {
 resource "helm_release" "istiod" {
   name       = "istiod"
   namespace  = helm_release.base.namespace
-  repository = local.repository
+  repository = var.chart_repository
   chart      = "istiod"
   version    = var.chart_version
   timeout    = 600
@@ -65,7 +64,7 @@ resource "helm_release" "gateway" {
   name             = "istio-ingressgateway"
   namespace        = "istio-ingress"
   create_namespace = true
-  repository       = local.repository
+  repository       = var.chart_repository
   chart            = "gateway"
   version          = var.chart_version
   timeout          = 600

@@ -93,3 +93,16 @@ variable "replicas" {
     error_message = "replicas must be a whole number from 1 to 5."
   }
 }
+
+variable "chart_repository" {
+  description = "Where Istio's charts are: another address for a mirror. Null for the public one."
+  type        = string
+  default     = "https://istio-release.storage.googleapis.com/charts"
+  nullable    = false
+
+  validation {
+    # A password in the address would be in the state.
+    condition     = can(regex("^(https?|oci)://[^@\\s]*[^@\\s/]$", var.chart_repository))
+    error_message = "chart_repository must be an address such as https://charts.example.org or oci://registry.example.org/charts: without a user or password, and without a slash at its end."
+  }
+}

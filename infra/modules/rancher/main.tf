@@ -29,7 +29,7 @@ resource "kubernetes_secret_v1" "bootstrap" {
 resource "helm_release" "rancher" {
   name       = "rancher"
   namespace  = kubernetes_namespace_v1.rancher.metadata[0].name
-  repository = "https://releases.rancher.com/server-charts/stable"
+  repository = var.chart_repository
   chart      = "rancher"
   version    = var.chart_version
   # Its images are about 2 GB, and the first start installs what Rancher brings along.

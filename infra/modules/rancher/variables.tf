@@ -16,6 +16,11 @@ variable "server_url" {
     condition     = can(regex("^https://[a-z0-9.-]+(:[0-9]{1,5})?$", var.server_url))
     error_message = "server_url must be like https://rancher.localhost:8443, without a path."
   }
+  validation {
+    # The gateway routes by the host: under another name, browsers and agents would not find Rancher.
+    condition     = can(regex("^[a-z]+://${replace(var.hostname, ".", "[.]")}(:|$)", var.server_url))
+    error_message = "server_url must name the same host as hostname."
+  }
 }
 
 variable "bootstrap_password" {
@@ -83,5 +88,18 @@ variable "values" {
   validation {
     condition     = alltrue([for document in var.values : can(yamldecode(document))])
     error_message = "Each of values must be a YAML document."
+  }
+}
+
+variable "chart_repository" {
+  description = "Where Rancher's chart is: another address for a mirror. Null for the public one."
+  type        = string
+  default     = "https://releases.rancher.com/server-charts/stable"
+  nullable    = false
+
+  validation {
+    # A password in the address would be in the state.
+    condition     = can(regex("^(https?|oci)://[^@\\s]*[^@\\s/]$", var.chart_repository))
+    error_message = "chart_repository must be an address such as https://charts.example.org or oci://registry.example.org/charts: without a user or password, and without a slash at its end."
   }
 }

@@ -45,6 +45,8 @@ fn its_commands_lead_from_nothing_to_the_app_and_back() {
         0o600,
         "the settings hold a token"
     );
+    let settings = fs::read_to_string(settings).unwrap();
+    assert!(settings.contains("\nenable_daemon = true\n"), "the next apply would take the daemon away");
     let state = fs::read_to_string(site.path("repository/infra/local/terraform.tfstate.backup")).unwrap();
     assert!(!state.contains("canary-token"), "the token is in the state");
 }

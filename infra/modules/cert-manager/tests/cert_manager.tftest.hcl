@@ -35,3 +35,24 @@ run "values_out_of_range_are_refused" {
   }
   expect_failures = [var.chart_version, var.namespace, var.replicas, var.values]
 }
+
+run "charts_come_from_a_mirror_as_well" {
+  command = plan
+
+  variables {
+    chart_repository = "oci://registry.example.org:5000/charts"
+  }
+  assert {
+    condition     = helm_release.cert_manager.repository == "oci://registry.example.org:5000/charts"
+    error_message = "the mirror was not asked"
+  }
+}
+
+run "a_password_in_the_mirrors_address_is_refused" {
+  command = plan
+
+  variables {
+    chart_repository = "https://user:password@charts.example.org"
+  }
+  expect_failures = [var.chart_repository]
+}

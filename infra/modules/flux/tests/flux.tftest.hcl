@@ -121,3 +121,24 @@ run "an_unknown_login_is_refused" {
   }
   expect_failures = [var.git_authentication]
 }
+
+run "charts_come_from_a_mirror_as_well" {
+  command = plan
+
+  variables {
+    chart_repository = "oci://registry.example.org:5000/charts"
+  }
+  assert {
+    condition     = distinct([helm_release.operator.repository, helm_release.instance.repository]) == tolist(["oci://registry.example.org:5000/charts"])
+    error_message = "the mirror was not asked"
+  }
+}
+
+run "a_password_in_the_mirrors_address_is_refused" {
+  command = plan
+
+  variables {
+    chart_repository = "https://user:password@charts.example.org"
+  }
+  expect_failures = [var.chart_repository]
+}

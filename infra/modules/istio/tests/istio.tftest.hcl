@@ -83,3 +83,24 @@ run "a_port_twice_is_refused" {
   }
   expect_failures = [var.gateway_ports]
 }
+
+run "charts_come_from_a_mirror_as_well" {
+  command = plan
+
+  variables {
+    chart_repository = "oci://registry.example.org:5000/charts"
+  }
+  assert {
+    condition     = distinct([helm_release.base.repository, helm_release.istiod.repository, helm_release.gateway.repository]) == tolist(["oci://registry.example.org:5000/charts"])
+    error_message = "the mirror was not asked"
+  }
+}
+
+run "a_password_in_the_mirrors_address_is_refused" {
+  command = plan
+
+  variables {
+    chart_repository = "https://user:password@charts.example.org"
+  }
+  expect_failures = [var.chart_repository]
+}

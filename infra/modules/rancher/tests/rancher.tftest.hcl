@@ -39,7 +39,6 @@ run "values_out_of_range_are_refused" {
 
   variables {
     hostname                    = "https://rancher.localhost"
-    server_url                  = "http://rancher.localhost"
     bootstrap_password          = "short"
     bootstrap_password_revision = 0
     replicas                    = 7
@@ -48,7 +47,46 @@ run "values_out_of_range_are_refused" {
     values                      = ["a: b: c"]
   }
   expect_failures = [
-    var.hostname, var.server_url, var.bootstrap_password, var.bootstrap_password_revision, var.replicas, var.tls,
-    var.chart_version, var.values,
+    var.hostname, var.bootstrap_password, var.bootstrap_password_revision, var.replicas, var.tls, var.chart_version, var.values,
   ]
+}
+
+# By itself: Terraform holds the address against the host only where the host is valid.
+run "an_address_without_tls_is_refused" {
+  command = plan
+
+  variables {
+    server_url = "http://rancher.localhost"
+  }
+  expect_failures = [var.server_url]
+}
+
+run "an_address_that_leads_elsewhere_is_refused" {
+  command = plan
+
+  variables {
+    server_url = "https://rancher.example.org:8443"
+  }
+  expect_failures = [var.server_url]
+}
+
+run "charts_come_from_a_mirror_as_well" {
+  command = plan
+
+  variables {
+    chart_repository = "oci://registry.example.org:5000/charts"
+  }
+  assert {
+    condition     = helm_release.rancher.repository == "oci://registry.example.org:5000/charts"
+    error_message = "the mirror was not asked"
+  }
+}
+
+run "a_password_in_the_mirrors_address_is_refused" {
+  command = plan
+
+  variables {
+    chart_repository = "https://user:password@charts.example.org"
+  }
+  expect_failures = [var.chart_repository]
 }
