@@ -423,7 +423,7 @@ impl Supervisor {
         let now = Timestamp::now();
         self.look_again_at_what_waited(now);
         let mut rankings = std::mem::take(&mut self.rankings);
-        let Intentions { changes, promotions, resolve, waiting, unfit, gated, behind, remarks } =
+        let Intentions { changes, promotions, resolve, waiting, unfit, gated, behind, remarks, .. } =
             self.world(now).elect(&mut rankings);
         self.rankings = rankings;
         self.waiting = waiting;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::config::Update;
 use crate::daemon::builds;
 use crate::daemon::promotion::{self, Plan, Wish};
+use crate::elect::gates::Unmet;
 use crate::model::{AppName, CommitId, EnvironmentName, Verdict};
 use crate::publish::{Desired, Snapshot, version};
 
@@ -156,7 +157,15 @@ fn upstream(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, n
     }
     let promote = format!("promote --to {environment} --app {app}");
     match promotion::plan(snapshot, app, environment, &Wish::default(), now) {
-        Plan::Gated(reasons) => reasons.into_iter().map(|words| Cause::new("upstream", words)).collect(),
+        Plan::Gated(unmet) => {
+            let approve = format!("promote approve --environment {environment} --app {app} --reason …");
+            let cause = |unmet: Unmet| Cause {
+                until: unmet.until,
+                undo: (unmet.gate == "approvals").then(|| approve.clone()),
+                ..Cause::new("upstream", unmet.words)
+            };
+            unmet.into_iter().map(cause).collect()
+        }
         Plan::Go(found) => {
             let versions: Vec<String> = found.change.moves.iter().map(|step| version(&step.to)).collect();
             let versions = versions.join(", ");
@@ -170,6 +179,6 @@ fn upstream(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, n
             }]
         }
         // What stands in the way is told by its own cause, or stands upstream.
-        Plan::Blocked(_) | Plan::AlreadyThere(..) | Plan::Unusable(_) => Vec::new(),
+        Plan::Blocked(..) | Plan::AlreadyThere(..) | Plan::Unusable(_) => Vec::new(),
     }
 }
