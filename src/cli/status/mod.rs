@@ -265,7 +265,7 @@ fn rows(snapshot: &Snapshot, place: &Place, desired: &Desired, more: &[Cause], n
         let written = desired.images.get(image).cloned().unwrap_or_default();
         let note = note(snapshot, place, desired, image);
         let verdict = note.map(|note| note.verdict);
-        let mut causes = explain::causes(snapshot, (app, environment), desired, verdict, now);
+        let mut causes = explain::causes(snapshot, (app, environment), desired, note, now);
         causes.extend_from_slice(more);
         Row {
             app: app.clone(),
