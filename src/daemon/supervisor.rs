@@ -69,6 +69,14 @@ enum Answer {
     Image(Digest, Box<Facts>),
 }
 
+/// What was done about failures of a place within the last hour.
+struct Lately {
+    /// How many versions were taken back.
+    rollbacks: usize,
+    /// The app was held for the failure that is being looked at.
+    held: bool,
+}
+
 enum Done {
     Refreshed(Result<Arc<Snapshot>, PublishError>),
     Resolved(Repository, Ask, Result<Answer, DiscoverError>),
@@ -76,8 +84,8 @@ enum Done {
     Previewed(Result<(Vec<Outcome>, String), PublishError>),
     Copied(Place, Box<Promotion>, Result<(), TransferError>),
     Decided(Box<Subject>, Box<Decision>),
-    /// How many versions of a place were taken back lately, before the commit's is.
-    Counted(Place, CommitId, String, Result<usize, PublishError>),
+    /// What was done about failures of a place lately, before the commit's is taken back.
+    Counted(Place, CommitId, String, Result<Lately, PublishError>),
     Noted(Vec<VerdictNote>, Result<(), PublishError>),
 }
 
