@@ -7,13 +7,20 @@
 use std::cmp::Ordering;
 
 /// A decimal number of any length.
+///
+/// It is 0.DIGITS times ten to `exponent`; the first and the last digit are not 0, and zero has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number {
     negative: bool,
-    /// The number is 0.DIGITS times ten to this power; the first and the last digit are not 0, and zero has none.
-    digits: Box<[u8]>,
     exponent: i64,
+    /// The first 32 digits, four bits each, the first one on top.
+    first: u128,
+    /// The digits after those.
+    rest: Box<[u8]>,
 }
+
+/// How many digits `first` holds.
+const FIRST: u32 = u128::BITS / 4;
 
 impl Number {
     /// Reads a number as a Go program would: `20260131`, `-1.5`, `.5`, `2_000`, `1e9`.
@@ -31,63 +38,62 @@ impl Number {
         if !has_legal_underscores(unsigned) || whole.len() + fraction.len() == 0 {
             return None;
         }
-        let mut digits = Vec::with_capacity(mantissa.len());
-        let mut point = 0;
+        let (mut first, mut rest, mut held) = (0_u128, Vec::new(), 0);
+        let mut exponent = power;
         for (part, counts) in [(whole, 1), (fraction, 0)] {
             for byte in part.bytes().filter(|byte| *byte != b'_') {
-                if !byte.is_ascii_digit() {
-                    return None;
+                let digit = byte.is_ascii_digit().then(|| byte - b'0')?;
+                exponent += counts;
+                if held == 0 && digit == 0 {
+                    exponent -= 1;
+                } else if held < FIRST {
+                    held += 1;
+                    first |= u128::from(digit) << (4 * (FIRST - held));
+                } else {
+                    rest.push(digit);
                 }
-                point += counts;
-                digits.push(byte);
             }
         }
-        let leading = digits.iter().take_while(|digit| **digit == b'0').count();
-        let trailing = digits.iter().rev().take_while(|digit| **digit == b'0').count();
-        if leading == digits.len() {
-            return Some(Self { negative: false, digits: Box::default(), exponent: 0 });
+        if held == 0 {
+            return Some(Self { negative: false, exponent: 0, first: 0, rest: Box::default() });
         }
-        digits.truncate(digits.len() - trailing);
-        digits.drain(..leading);
-        let exponent = point - i64::try_from(leading).ok()? + power;
-        let number = Self { negative, digits: digits.into(), exponent };
+        let significant = rest.iter().rposition(|digit| *digit != 0).map_or(0, |last| last + 1);
+        rest.truncate(significant);
+        let number = Self { negative, exponent, first, rest: rest.into() };
         number.fits().then_some(number)
     }
 
     /// Whether 64 bits hold its magnitude, however roughly.
     fn fits(&self) -> bool {
-        if self.exponent < 300 {
-            return true;
-        }
-        let digits = String::from_utf8_lossy(&self.digits);
-        format!("0.{digits}e{}", self.exponent).parse::<f64>().is_ok_and(f64::is_finite)
+        // 32 digits tell, since 64 bits hold 17.
+        self.exponent < 300
+            || format!("0.{:032x}e{}", self.first, self.exponent).parse::<f64>().is_ok_and(f64::is_finite)
     }
 
     /// The power and the first digits, as a number in the order of numbers.
     pub(super) fn brief(&self) -> u128 {
-        const DIGITS: usize = 27;
-        const BITS: usize = 4 * DIGITS;
+        const POWER_BITS: u32 = 20;
         const FAR: i64 = 32_000;
         const SIGN: u128 = 1 << 127;
-        let magnitude = if self.digits.is_empty() {
+        let magnitude = if self.first == 0 {
             0
         } else {
             let power = u128::try_from(self.exponent.clamp(-FAR, FAR) + FAR + 1).unwrap_or_default();
             let is_near = self.exponent > -FAR && self.exponent < FAR;
-            let digits =
-                self.digits.iter().map(|digit| u128::from(digit - b'0') + 1).chain(std::iter::repeat(0));
-            let first = digits.take(DIGITS).fold(0, |first, digit| (first << 4) | digit);
-            (power << BITS) | if is_near { first } else { 0 }
+            (power << (u128::BITS - POWER_BITS)) | if is_near { self.first >> POWER_BITS } else { 0 }
         };
         if self.negative { !magnitude & !SIGN } else { magnitude | SIGN }
     }
 
     fn magnitude(&self, other: &Self) -> Ordering {
-        match (self.digits.is_empty(), other.digits.is_empty()) {
+        match (self.first == 0, other.first == 0) {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
-            (false, false) => self.exponent.cmp(&other.exponent).then_with(|| self.digits.cmp(&other.digits)),
+            (false, false) => {
+                let key = |number: &Self| (number.exponent, number.first);
+                key(self).cmp(&key(other)).then_with(|| self.rest.cmp(&other.rest))
+            }
         }
     }
 }
@@ -160,6 +166,7 @@ mod tests {
             ("0", "-0.0e5"),
             ("0", "0e99999999999999999999"),
             ("20260131.0", "2026013.1e1"),
+            ("1234567890123456789012345678901200.0", "12345678901234567890123456789012e2"),
         ] {
             assert_eq!(number(a).cmp(&number(b)), Ordering::Equal, "{a} {b}");
             assert_eq!(number(a), number(b), "{a} {b}");
@@ -172,6 +179,8 @@ mod tests {
             ("9007199254740992", "9007199254740993"),
             ("123456789012345678901234567890", "123456789012345678901234567891"),
             ("0.10000000000000000000000001", "0.10000000000000000000000002"),
+            ("12345678901234567890123456789012", "12345678901234567890123456789012.5"),
+            ("1234567890123456789012345678901234567890", "1234567890123456789012345678901234567891"),
             ("-2", "-1"),
             ("-1", "0"),
             ("9", "10"),

@@ -180,9 +180,14 @@ impl Rollout {
 
     /// Takes a look into account.
     pub fn step(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
-        if !matches!(seen.delivered, Delivered::Silent(_)) {
-            self.give_back(now);
+        if let Some(words) = silence(seen) {
+            if seen.delivered == Delivered::Yes {
+                self.applied.get_or_insert(now);
+                self.remember(&seen.findings, now);
+            }
+            return self.hear_nothing(words, seen, now);
         }
+        self.give_back(now);
         let late = now >= self.deadline;
         let step = match &seen.delivered {
             Delivered::Yes => {
@@ -202,11 +207,10 @@ impl Rollout {
                 }
             }
             Delivered::NotYet(words) if late => self.decide(Verdict::Unknown, words, seen, now),
-            Delivered::NotYet(words) | Delivered::Blocked(words) => {
+            Delivered::NotYet(words) | Delivered::Blocked(words) | Delivered::Silent(words) => {
                 self.detail.clone_from(words);
                 Step::Wait(self.deadline)
             }
-            Delivered::Silent(words) => return self.hear_nothing(words, seen, now),
         };
         (self, step)
     }
@@ -231,18 +235,15 @@ impl Rollout {
         let gap = now.duration_since(since).min(self.rules.timeout - self.lost);
         self.lost += gap;
         self.deadline += gap;
-        for moment in self.rolled_out.iter_mut().chain(self.passing.values_mut()) {
+        let known_before = self.rolled_out.iter_mut().chain(self.passing.values_mut());
+        for moment in known_before.filter(|moment| **moment <= since) {
             *moment += now.duration_since(since);
         }
     }
 
     fn judge(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
         self.remember(&seen.findings, now);
-        let judgements = seen.findings.iter().filter_map(|finding| match &finding.answer {
-            Answer::Judged(judgement) => Some(judgement.clone()),
-            Answer::LeftOut(_) => None,
-        });
-        let judgement = Judgement::all(judgements)
+        let judgement = Judgement::all(seen.findings.iter().filter_map(Finding::judgement))
             .unwrap_or_else(|| Judgement::wait("the workloads have not been looked at yet"));
         let late = now >= self.deadline;
         let step = match &judgement {
@@ -305,10 +306,10 @@ impl Rollout {
         };
         let mut layers =
             vec![note("applied", result, detail, seconds(Some(self.committed), self.applied.or(Some(now))))];
-        for Finding { layer, answer } in &seen.findings {
-            if let Answer::Judged(judgement) = answer {
-                let took = seconds(self.applied, self.passing.get(layer).copied().or(Some(now)));
-                layers.push(note(&layer.to_string(), judgement.word(), judgement.detail(), took));
+        for finding in &seen.findings {
+            if let Some(judgement) = finding.judgement() {
+                let took = seconds(self.applied, self.passing.get(&finding.layer).copied().or(Some(now)));
+                layers.push(note(&finding.layer.to_string(), judgement.word(), judgement.detail(), took));
             }
         }
         if verdict == Verdict::Verified {
@@ -334,6 +335,21 @@ impl Rollout {
             blocked: false,
         }))
     }
+}
+
+/// Who does not answer, where nothing else stands in the way.
+fn silence(seen: &Observation) -> Option<&str> {
+    match &seen.delivered {
+        Delivered::Silent(words) => return Some(words),
+        Delivered::Yes => {}
+        _ => return None,
+    }
+    let silent = seen.findings.iter().find_map(|finding| match &finding.answer {
+        Answer::Silent(words) => Some(words.as_str()),
+        Answer::Judged(_) | Answer::LeftOut(_) => None,
+    });
+    let in_the_way = |finding: &Finding| matches!(&finding.answer, Answer::Judged(judgement) if !matches!(judgement, Judgement::Pass(_)));
+    silent.filter(|_| !seen.findings.iter().any(in_the_way))
 }
 
 fn spell(duration: SignedDuration) -> String {

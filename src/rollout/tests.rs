@@ -105,6 +105,34 @@ fn whoever_answers_only_now_and_then_gets_the_time_once_again_and_no_more() {
     assert_eq!(verdict(&end), Some(Verdict::Failed));
 }
 
+/// Whoever tells of the traffic does not answer.
+fn without_traffic(mut seen: Observation) -> Observation {
+    seen.findings.retain(|finding| finding.layer != Layer::Traffic);
+    seen.findings.push(Finding { layer: Layer::Traffic, answer: Answer::Silent("no Prometheus".to_owned()) });
+    seen
+}
+
+#[test]
+fn the_clock_stands_while_only_prometheus_is_missing() {
+    let outage = [(10, without_traffic(good())), (700, without_traffic(good()))];
+    assert_eq!(verdict(&outage[..1]), None);
+    assert_eq!(verdict(&outage), Some(Verdict::Unknown), "silence as long as the whole time");
+
+    let looks = [(100, without_traffic(good())), (650, good()), (679, good())];
+    assert_eq!(verdict(&looks), None);
+    assert_eq!(verdict(&[&looks[..], &[(680, good())]].concat()), Some(Verdict::Verified));
+}
+
+#[test]
+fn the_clock_of_a_version_that_is_not_ready_goes_on_without_prometheus() {
+    let looks = [(1, without_traffic(not_ready())), (600, without_traffic(not_ready()))];
+    assert_eq!(verdict(&looks[..1]), None);
+    assert_eq!(verdict(&looks), Some(Verdict::Failed));
+
+    let crash = delivered(Judgement::Pass(String::new()), Judgement::Fail("crash loop".to_owned()));
+    assert_eq!(verdict(&[(1, without_traffic(crash))]), Some(Verdict::Failed));
+}
+
 #[test]
 fn time_in_which_nobody_looked_is_no_time_of_staying_good() {
     let silent = || only(Delivered::Silent("connection refused".to_owned()));

@@ -64,6 +64,8 @@ pub enum Answer {
     Judged(Judgement),
     /// It does not, and why.
     LeftOut(String),
+    /// It applies, and who could tell does not answer.
+    Silent(String),
 }
 
 impl Finding {
@@ -75,6 +77,15 @@ impl Finding {
     /// A layer that does not.
     pub fn left_out(layer: Layer, why: impl Into<String>) -> Self {
         Self { layer, answer: Answer::LeftOut(why.into()) }
+    }
+
+    /// What the layer says of the version, where it applies; silence leaves it unknown.
+    pub fn judgement(&self) -> Option<Judgement> {
+        match &self.answer {
+            Answer::Judged(judgement) => Some(judgement.clone()),
+            Answer::Silent(words) => Some(Judgement::Unknown(words.clone())),
+            Answer::LeftOut(_) => None,
+        }
     }
 }
 

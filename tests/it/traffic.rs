@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bed::{self, Site, mesh};
+use crate::bed::{self, Site, Wire, mesh};
 
 /// `verify` with a goal of 99 %. Evidence of 20 to 1 is enough here, so that a test need not wait for that of 100 to 1.
 fn rules(timeout: &str, goal: &str) -> String {
@@ -143,6 +143,26 @@ fn a_prometheus_that_does_not_answer_is_no_evidence() {
     assert_eq!(verdict["verdict"], "unknown", "{verdict}");
     assert!(reason(&verdict).contains("does not answer"), "{verdict}");
     assert_eq!(site.moves().len(), 1, "nothing is taken back");
+}
+
+#[test]
+fn the_clock_stands_while_prometheus_is_away() {
+    let server = mesh().prometheus.trim_start_matches("http://").to_owned();
+    let wire = Wire::to(&server);
+    wire.cut();
+    let verify = rules("70s", "successRate: 99").replace(&server, wire.address());
+    let site = routed("traffic-away", &verify);
+    let _daemon = site.promoted().start();
+    site.push_image("local", "test-app", "1.1.0");
+    site.wait_rolled_out("local", "test-app", "1.1.0");
+    // Too long for what is left of the 70 s to be enough for evidence.
+    std::thread::sleep(Duration::from_mins(1));
+    wire.mend();
+
+    let verdict = verdict(&site, "1.1.0", true);
+
+    assert_eq!(verdict["verdict"], "verified", "{verdict}");
+    assert_eq!(layer(&verdict, "traffic").0, "pass", "{verdict}");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn told(app: &AppName, environment: &EnvironmentName, seen: &Observation) -> Vec
         checks.push(match &finding.answer {
             Answer::LeftOut(why) => Check::ok(&layer, format!("{app}: {layer}: left out: {why}")),
             Answer::Judged(Judgement::Pass(words)) => Check::ok(&layer, format!("{app}: {layer}: {words}")),
-            Answer::Judged(Judgement::Unknown(words)) => {
+            Answer::Judged(Judgement::Unknown(words)) | Answer::Silent(words) => {
                 Check::missing(Exit::Unknown, &layer, format!("{app}: {layer}: {words}")).mended_by(&status)
             }
             Answer::Judged(Judgement::Fail(words) | Judgement::Wait { reason: words, .. }) => {

@@ -27,7 +27,7 @@ use crate::model::{
 };
 use crate::publish::{Desired, Move, Snapshot, version};
 use crate::rollout::{Delivered, Observation};
-use crate::verify::{Answer, Judgement};
+use crate::verify::Judgement;
 
 /// How often `--watch` looks.
 const WATCH: Duration = Duration::from_secs(2);
@@ -177,10 +177,7 @@ fn seen_now(seen: &Observation) -> String {
         | Delivered::Blocked(words)
         | Delivered::Silent(words) => return words.clone(),
     }
-    let judged = seen.findings.iter().filter_map(|finding| match &finding.answer {
-        Answer::Judged(judgement) => Some((finding.layer, judgement)),
-        Answer::LeftOut(_) => None,
-    });
+    let judged = seen.findings.iter().filter_map(|finding| Some((finding.layer, finding.judgement()?)));
     let rank = |judgement: &Judgement| match judgement {
         Judgement::Fail(_) => 0,
         Judgement::Unknown(_) => 1,

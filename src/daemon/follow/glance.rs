@@ -7,7 +7,7 @@ use super::layers::Layers;
 use super::{ASKS, Follower, Subject};
 use crate::daemon::Context;
 use crate::rollout::{Delivered, Observation};
-use crate::verify::{Answer, Finding, Judgement};
+use crate::verify::{Finding, Judgement};
 
 /// How long the cluster has to say the same: watches bring one list after the other.
 const STEADY: Duration = Duration::from_millis(250);
@@ -55,7 +55,7 @@ pub async fn glance(context: &Context, subject: &Subject, patience: Duration) ->
 
 fn waits(seen: &Observation) -> bool {
     let waiting = |finding: &Finding| {
-        matches!(&finding.answer, Answer::Judged(Judgement::Wait { .. } | Judgement::Unknown(_)))
+        matches!(finding.judgement(), Some(Judgement::Wait { .. } | Judgement::Unknown(_)))
     };
     seen.delivered != Delivered::Yes || seen.findings.iter().any(waiting)
 }

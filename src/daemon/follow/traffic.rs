@@ -10,16 +10,14 @@ use tokio::task::AbortHandle;
 use crate::config;
 use crate::verify::kube::Seen;
 use crate::verify::prometheus::{Answered, Bound, Prometheus, PrometheusError, Question};
-use crate::verify::traffic::{Arms, Gate, Rules, Said, classify};
-use crate::verify::{Finding, Judgement, Layer};
+use crate::verify::traffic::{Arms, Gap, Gate, Rules, Said, Telemetry, classify};
+use crate::verify::{Answer, Finding, Judgement, Layer};
 
 /// A pod that is older than this when it is first seen has served before, in whatever circumstances.
 const YOUNG: SignedDuration = SignedDuration::from_mins(5);
 /// Bounds of the time between two readings.
 const SHORTEST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_mins(1);
-/// One reading may fail without taking what is known away.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is known of the traffic of one rollout.
 pub(super) struct Traffic {
@@ -46,17 +44,7 @@ struct Followed {
     name: String,
     gate: Gate,
     arms: Arms,
-    /// Whose counters have been seen.
-    counted: BTreeSet<String>,
-    /// When the last whole reading came, and how old each pod's newest sample was then, in seconds.
-    read: Option<Timestamp>,
-    ages: BTreeMap<String, f64>,
-    /// How often Prometheus scrapes.
-    interval: Duration,
-    /// Pods whose counters were there before the last reading, and not in it.
-    gone: BTreeSet<String>,
-    /// Why the last round brought no reading.
-    silence: Option<String>,
+    telemetry: Telemetry,
     by_instance: bool,
 }
 
@@ -111,12 +99,7 @@ impl Traffic {
                 name: one.told_by.first().cloned().unwrap_or_default(),
                 gate: Gate::new(&self.rules, parts),
                 arms: Arms::default(),
-                counted: BTreeSet::new(),
-                read: None,
-                ages: BTreeMap::new(),
-                interval: Prometheus::default_interval(),
-                gone: BTreeSet::new(),
-                silence: None,
+                telemetry: Telemetry::new(Prometheus::default_interval()),
                 by_instance: false,
             });
             followed.arrange(one, self.begun);
@@ -160,9 +143,10 @@ impl Traffic {
     }
 
     /// One answer for all workloads: the worst.
-    fn finding(said: Vec<Result<Said, String>>, probed: Option<bool>) -> Finding {
+    fn finding(said: Vec<Result<Said, Gap>>, probed: Option<bool>) -> Finding {
         let mut judgements = Vec::new();
         let mut too_little = Vec::new();
+        let mut silent = None;
         for said in said {
             match said {
                 Ok(Said::Enough(judgement)) => judgements.push(judgement),
@@ -170,11 +154,15 @@ impl Traffic {
                     judgements.push(Judgement::Unknown(format!("it can't be told yet: {words}")));
                 }
                 Ok(Said::TooLittle(words)) => too_little.push(words),
-                Err(words) => judgements.push(Judgement::Unknown(words)),
+                Err(Gap::Blind(words)) => judgements.push(Judgement::Unknown(words)),
+                Err(Gap::Silence(words)) => silent = Some(words),
             }
         }
         if let Some(judged) = judgements.iter().find(|one| matches!(one, Judgement::Fail(_))) {
             return Finding::judged(Layer::Traffic, judged.clone());
+        }
+        if let Some(words) = silent {
+            return Finding { layer: Layer::Traffic, answer: Answer::Silent(words) };
         }
         let little = too_little.join("; ");
         match (too_little.is_empty(), probed) {
@@ -218,66 +206,34 @@ impl Followed {
     }
 
     fn take(&mut self, answer: &Result<Reply, String>, interval: Duration, now: Timestamp) {
-        self.interval = interval;
         let Reply { answered, by_instance } = match answer {
             Ok(reply) => reply,
-            Err(words) => {
-                self.silence = Some(words.clone());
-                return;
-            }
+            Err(words) => return self.telemetry.silent(words),
         };
-        (self.read, self.silence) = (Some(now), None);
         self.by_instance = *by_instance;
-        self.ages.clone_from(&answered.ages);
-        if *by_instance {
+        self.telemetry.heard(&answered.reading, &answered.ages, interval, now);
+        if !by_instance {
+            self.gate.enter(&answered.reading, &self.arms);
+        } else if !self.arms.old_serves {
             // While old pods serve, it can't be told whose requests these are.
-            if !self.arms.old_serves {
-                let new = answered.ages.keys().map(|instance| (instance.clone(), false)).collect();
-                self.gate.enter(&answered.reading, &Arms { new, ..Arms::default() });
-            }
-            return;
+            let new = answered.ages.keys().map(|instance| (instance.clone(), false)).collect();
+            self.gate.enter(&answered.reading, &Arms { new, ..Arms::default() });
         }
-        self.gate.enter(&answered.reading, &self.arms);
-        let counted: BTreeSet<String> =
-            answered.reading.requests.iter().map(|counter| counter.of.clone()).collect();
-        self.gone = self.counted.difference(&counted).cloned().collect();
-        self.counted.extend(counted);
     }
 
-    /// Why what is known can't be relied on now: it is too old, or not of every pod that serves.
-    fn gap(&self, seen: &Seen, now: Timestamp) -> Option<String> {
-        let patience =
-            SignedDuration::try_from((self.interval * 2).max(PATIENCE)).unwrap_or(SignedDuration::MAX);
-        // One reading may fail without taking what is known away.
-        if self.read.is_none_or(|read| now.duration_since(read) > patience) {
-            let words = self.silence.as_deref().unwrap_or("Prometheus has not answered yet");
-            return Some(words.to_owned());
-        }
-        let oldest = 2.0 * self.interval.as_secs_f64() + 1.0;
-        if self.by_instance {
-            let fresh = self.ages.values().any(|age| *age <= oldest);
-            return (!fresh).then(|| "telemetry gap: no instance has a fresh sample".to_owned());
-        }
-        let serving = seen.pods.iter().filter(|pod| pod.ready && !pod.ending);
-        serving.map(|pod| &pod.name).find_map(|name| match self.ages.get(name) {
-            None => Some(format!("telemetry gap: Prometheus does not reach pod {name}")),
-            Some(age) if *age > oldest => {
-                Some(format!("telemetry gap: the newest sample of pod {name} is {age:.0} s old"))
-            }
-            Some(_) if self.gone.contains(name) => {
-                Some(format!("telemetry gap: the counters of pod {name} are gone"))
-            }
-            Some(_) => None,
-        })
-    }
-
-    fn says(&self, seen: &Seen, now: Timestamp) -> Result<Said, String> {
+    fn says(&self, seen: &Seen, now: Timestamp) -> Result<Said, Gap> {
         let said = self.gate.says();
         // What has been shown stays shown, also where no more can be seen.
         if matches!(said, Said::Enough(Judgement::Fail(_))) {
             return Ok(said);
         }
-        if let Some(gap) = self.gap(seen, now) {
+        let serving = seen.pods.iter().filter(|pod| pod.ready && !pod.ending).map(|pod| pod.name.as_str());
+        let gap = if self.by_instance {
+            self.telemetry.gap_of_instances(now)
+        } else {
+            self.telemetry.gap(serving, now)
+        };
+        if let Some(gap) = gap {
             return Err(gap);
         }
         let told = |words: String| format!("by the goal alone, since the metrics have no `pod`: {words}");

@@ -60,7 +60,7 @@ fn later(seconds: i64, before: &Snapshot, now: &Snapshot) -> Judgement {
 fn judged(answer: Answer) -> Judgement {
     match answer {
         Answer::Judged(judgement) => judgement,
-        Answer::LeftOut(why) => panic!("left out: {why}"),
+        Answer::LeftOut(why) | Answer::Silent(why) => panic!("not judged: {why}"),
     }
 }
 

@@ -5,7 +5,6 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::verify::Answer;
 use crate::verify::pods::{Container, Pod};
 use crate::verify::workload::{Replicas, Workload};
 
@@ -68,10 +67,8 @@ fn look(view: &View, memory: &mut Memory, seconds: i64) -> [String; 2] {
     let begun: Timestamp = BEGIN.parse().unwrap();
     let version = Version { written: &digests, expected: &digests, doubt: None, begun };
     let findings = judge(view, version, memory, begun + SignedDuration::from_secs(seconds));
-    let word = |layer| match findings.iter().find(|finding| finding.layer == layer).map(|found| &found.answer)
-    {
-        Some(Answer::Judged(judgement)) => judgement.word().to_owned(),
-        Some(Answer::LeftOut(_)) => "left-out".to_owned(),
+    let word = |layer| match findings.iter().find(|finding| finding.layer == layer) {
+        Some(found) => found.judgement().map_or("left-out", |judgement| judgement.word()).to_owned(),
         None => "none".to_owned(),
     };
     [word(Layer::Workload), word(Layer::Pods)]

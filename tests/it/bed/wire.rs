@@ -1,4 +1,4 @@
-//! A wire between a daemon and the bed's API server.
+//! A wire between a daemon and a server of the bed.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Site, bed};
 
-/// What is sent to its address reaches the API server, until it is cut.
+/// What is sent to its address reaches the server, until it is cut.
 pub(crate) struct Wire {
     address: String,
     whole: Arc<AtomicBool>,
@@ -15,11 +15,17 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
+    /// A wire to the API server.
     pub(crate) fn new() -> Self {
+        Self::to(bed().server().trim_start_matches("https://"))
+    }
+
+    /// A wire to `server`, a host with a port.
+    pub(crate) fn to(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a port").to_string();
         let wire = Self { address, whole: Arc::new(AtomicBool::new(true)), open: Arc::default() };
-        let server = bed().server().trim_start_matches("https://").to_owned();
+        let server = server.to_owned();
         let (whole, open) = (wire.whole.clone(), wire.open.clone());
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
@@ -29,6 +35,11 @@ impl Wire {
             }
         });
         wire
+    }
+
+    /// Host and port of its near end.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Ends every connection and takes no new one.
