@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::people::{Diff, Doctor, Hold, Quarantine, Release, Rollback};
+pub use self::people::{Approve, Diff, Doctor, Hold, Quarantine, Release, Rollback};
 use crate::daemon::args::endpoint;
 use crate::daemon::promotion::At;
 use crate::model::{AppName, Digest, EnvironmentName, RegistryHost, Tag};
@@ -143,6 +143,8 @@ pub enum Command {
     Hold(Hold),
     /// Let versions move again: ends holds, and takes back what people took away
     Release(Release),
+    /// Say that a version may come to an environment, where gates.approvals asks people
+    Approve(Approve),
     /// Never elect a version again, in any environment
     Quarantine(Quarantine),
     /// Let a version be elected again that is in quarantine

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Failure;
 use super::output::Printer;
+use super::{Failure, open};
 use crate::daemon::Context;
-use crate::model::{CommitId, EnvironmentName, Exit};
+use crate::edit::Amendment;
+use crate::model::{AppName, CommitId, EnvironmentName, Exit, Source};
 use crate::publish::{Change, Outcome, Snapshot};
 
 /// What the remote has made of the changes.
@@ -19,6 +20,57 @@ pub(super) struct Landed {
     pub(super) changed: Vec<bool>,
     /// The remote after it.
     pub(super) snapshot: Arc<Snapshot>,
+}
+
+/// What a person says about an app without moving it.
+pub(super) fn word(
+    app: &AppName,
+    environment: &EnvironmentName,
+    reason: &str,
+    amendments: Vec<Amendment>,
+) -> Change {
+    Change {
+        app: app.clone(),
+        environment: environment.clone(),
+        moves: Vec::new(),
+        source: Source::Manual,
+        actor: open::person(),
+        reason: Some(reason.to_owned()),
+        amendments,
+    }
+}
+
+/// What became of a person's words.
+pub(super) struct Said {
+    /// The commit; none if it was a dry run, or the head said it all already.
+    pub(super) commit: Option<CommitId>,
+    /// What a dry run would change.
+    pub(super) patch: Option<String>,
+    /// Whether each of them changes anything.
+    pub(super) changed: Vec<bool>,
+    /// How the command ends.
+    pub(super) exit: Exit,
+}
+
+/// Brings all words to the remote together, or shows the patch that they would be.
+pub(super) async fn say(
+    context: &Context,
+    printer: &Printer,
+    words: Vec<Change>,
+    dry_run: bool,
+) -> Result<Said, Failure> {
+    if dry_run {
+        let (patch, changed) = preview(context, words).await?;
+        printer.human(patch.trim_end());
+        let exit = if changed.contains(&true) { Exit::Changes } else { Exit::Done };
+        return Ok(Said { commit: None, patch: Some(patch), changed, exit });
+    }
+    let (mut commit, mut changed) = (None, Vec::new());
+    if !words.is_empty() {
+        let landed = land(context, printer, words).await?;
+        (commit, changed) = (landed.commit, landed.changed);
+    }
+    Ok(Said { commit, patch: None, changed, exit: Exit::Done })
 }
 
 /// Commits and pushes all changes together.

@@ -8,8 +8,8 @@ use super::output::Printer;
 use super::{Failure, commit, open};
 use crate::daemon::builds;
 use crate::edit::{Amendment, Hold, Released};
-use crate::model::{AppName, EnvironmentName, Exit, Source};
-use crate::publish::{Change, Desired, Snapshot, version};
+use crate::model::{AppName, EnvironmentName, Exit};
+use crate::publish::{Desired, Snapshot, version};
 
 /// An app with what is said of it.
 struct Said {
@@ -34,7 +34,7 @@ pub(super) async fn hold(common: &Common, printer: &Printer, asked: &args::Hold)
     });
     let said: Vec<Said> = said.collect();
     let already = format!("already held in {environment}, in the same words");
-    let deed = Deed { kind: "Hold", environment, reason: &asked.reason, already: &already, by };
+    let deed = Deed { kind: "Hold", environment, reason: &asked.reason, already: &already };
     deed.done(&context, printer, said, asked.dry_run).await
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn release(
     });
     let said: Vec<Said> = said.collect();
     let already = format!("not held in {environment}, and nothing that people did keeps versions back");
-    let deed = Deed { kind: "Release", environment, reason: &asked.reason, already: &already, by };
+    let deed = Deed { kind: "Release", environment, reason: &asked.reason, already: &already };
     deed.done(&context, printer, said, asked.dry_run).await
 }
 
@@ -108,7 +108,6 @@ struct Deed<'a> {
     reason: &'a str,
     /// What is said of an app where nothing changes.
     already: &'a str,
-    by: Option<String>,
 }
 
 impl Deed<'_> {
@@ -121,33 +120,18 @@ impl Deed<'_> {
     ) -> Result<Exit, Failure> {
         let (said, idle): (Vec<Said>, Vec<Said>) =
             said.into_iter().partition(|said| !said.amendments.is_empty());
-        let change = |said: &Said| Change {
-            app: said.app.clone(),
-            environment: self.environment.clone(),
-            moves: Vec::new(),
-            source: Source::Manual,
-            actor: self.by.clone(),
-            reason: Some(self.reason.to_owned()),
-            amendments: said.amendments.clone(),
-        };
-        let changes: Vec<Change> = said.iter().map(change).collect();
-        let (mut commit, mut patch, mut made) = (None, None, Vec::new());
-        if dry_run {
-            let (text, would) = commit::preview(context, changes).await?;
-            printer.human(text.trim_end());
-            (patch, made) = (Some(text), would);
-        } else if !changes.is_empty() {
-            let landed = commit::land(context, printer, changes).await?;
-            (commit, made) = (landed.commit, landed.changed);
-        }
+        let word =
+            |said: &Said| commit::word(&said.app, self.environment, self.reason, said.amendments.clone());
+        let words = said.iter().map(word).collect();
+        let commit::Said { commit, patch, changed, exit } =
+            commit::say(context, printer, words, dry_run).await?;
         let mut apps: Vec<Value> = Vec::new();
-        let done = said.iter().zip(made.iter().copied().chain(std::iter::repeat(false)));
+        let done = said.iter().zip(changed.iter().copied().chain(std::iter::repeat(false)));
         for (said, changed) in done.chain(idle.iter().map(|said| (said, false))) {
             let words = if changed { said.words.as_str() } else { self.already };
             printer.human(&format!("{} is {words}", said.app));
             apps.push(json!({"app": said.app, "changed": changed, "words": words}));
         }
-        let exit = if dry_run && made.contains(&true) { Exit::Changes } else { Exit::Done };
         printer.machine(
             self.kind,
             &json!({

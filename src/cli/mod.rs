@@ -3,6 +3,7 @@
 //! In: a command line. Out: text or JSON, and an exit code that tells what came of it. Everything that changes the
 //! world goes through the rooms that the daemon uses.
 
+mod approve;
 pub mod args;
 mod commit;
 mod diff;
@@ -17,6 +18,7 @@ mod quarantine;
 mod rollback;
 mod status;
 mod validate;
+mod versions;
 mod wait;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -109,6 +111,7 @@ async fn other(command: Command, common: &Common, printer: &Printer) -> Result<E
         Command::Rollback(asked) => rollback::run(common, printer, &asked).await,
         Command::Hold(asked) => hold::hold(common, printer, &asked).await,
         Command::Release(asked) => hold::release(common, printer, &asked).await,
+        Command::Approve(asked) => approve::run(common, printer, &asked).await,
         Command::Quarantine(asked) => quarantine::add(common, printer, &asked).await,
         Command::Unquarantine(asked) => quarantine::lift(common, printer, &asked).await,
         Command::Init { yes } => init::run(common, printer, yes),

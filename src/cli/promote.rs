@@ -5,6 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::args::{self, Common, Wait};
@@ -15,6 +16,7 @@ use crate::config::{Environment, Update};
 use crate::daemon::Context;
 use crate::daemon::promotion::{self, Plan, Promotion, Transfer, Wish};
 use crate::deliver::DeliverError;
+use crate::elect::gates::Unmet;
 use crate::model::{AppName, CommitId, EnvironmentName, Exit};
 use crate::publish::{Change, Snapshot, version};
 use crate::transfer::{self, TransferError};
@@ -25,6 +27,24 @@ struct Plans {
     there: BTreeMap<AppName, String>,
     /// The images that Git has in the target already.
     standing: Vec<Transfer>,
+}
+
+/// What stands in the way of one app.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Obstacle {
+    app: AppName,
+    /// The gate that is not met, by its key.
+    gate: Option<&'static str>,
+    words: String,
+    /// When it is over, if time alone is missing.
+    retry_after: Option<Timestamp>,
+}
+
+impl Obstacle {
+    fn of(app: &AppName, unmet: Unmet) -> Self {
+        Self { app: app.clone(), gate: Some(unmet.gate), words: unmet.words, retry_after: unmet.until }
+    }
 }
 
 pub(super) async fn run(
@@ -52,7 +72,7 @@ pub(super) async fn run(
 async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Result<Exit, Failure> {
     let (context, snapshot) = open::open(common, printer).await?;
     let environment = open::known_environment(&snapshot, &asked.to)?;
-    let Plans { go, there, standing } = plans(&snapshot, asked)?;
+    let Plans { go, there, standing } = plans(printer, &snapshot, asked)?;
     show(printer, asked, &go, &there);
     if asked.dry_run {
         return preview(&context, printer, asked, &go, &remarks(&snapshot, asked)).await;
@@ -84,7 +104,7 @@ async fn work(common: &Common, printer: &Printer, asked: &args::Promotion) -> Re
 }
 
 /// Plans every app; one that is blocked blocks all, since the set moves together or not at all.
-fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure> {
+fn plans(printer: &Printer, snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure> {
     let mut apps: Vec<AppName> = asked.app.clone();
     for app in &apps {
         open::known_app(snapshot, app)?;
@@ -103,7 +123,7 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
         reason: asked.override_gates.clone(),
         may_go_down: true,
     };
-    let (mut go, mut there, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let (mut go, mut there, mut blocked) = (Vec::new(), BTreeMap::new(), Vec::<Obstacle>::new());
     let mut standing = Vec::new();
     let mut exit = Exit::Blocked;
     for app in apps {
@@ -116,12 +136,15 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
                 there.insert(app, versions);
                 standing.extend(images);
             }
-            Plan::Blocked(reasons) | Plan::Gated(reasons) => {
-                blocked.extend(reasons.into_iter().map(|reason| format!("{app}: {reason}")));
+            Plan::Blocked(reasons, unmet) => {
+                let reason = |words| Obstacle { app: app.clone(), gate: None, words, retry_after: None };
+                blocked.extend(reasons.into_iter().map(reason));
+                blocked.extend(unmet.into_iter().map(|unmet| Obstacle::of(&app, unmet)));
             }
-            Plan::Unusable(problem) => {
+            Plan::Gated(unmet) => blocked.extend(unmet.into_iter().map(|unmet| Obstacle::of(&app, unmet))),
+            Plan::Unusable(words) => {
                 exit = Exit::Usage;
-                blocked.push(format!("{app}: {problem}"));
+                blocked.push(Obstacle { app, gate: None, words, retry_after: None });
             }
         }
     }
@@ -129,7 +152,9 @@ fn plans(snapshot: &Snapshot, asked: &args::Promotion) -> Result<Plans, Failure>
         return Ok(Plans { go, there, standing });
     }
     let others = if go.is_empty() { "" } else { "\nThe other apps wait for it; --app APP moves one alone." };
-    let words = format!("nothing was promoted to {}:\n  {}{others}", asked.to, blocked.join("\n  "));
+    let list: Vec<String> = blocked.iter().map(|found| format!("{}: {}", found.app, found.words)).collect();
+    let words = format!("nothing was promoted to {}:\n  {}{others}", asked.to, list.join("\n  "));
+    printer.machine("Promotion", &json!({"to": asked.to, "blocked": blocked, "exitCode": exit as u8}));
     Err(Failure::new(exit, words))
 }
 

@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::args::{self, Common};
 use super::output::Printer;
-use super::{Failure, commit, open};
+use super::{Failure, commit, open, versions};
 use crate::daemon::Context;
 use crate::daemon::promotion::At;
 use crate::edit::{Amendment, Quarantined};
-use crate::model::{AppName, Digest, EnvironmentName, Exit, ImageName, Repository, Source, Tag};
-use crate::publish::{Change, Desired, Snapshot};
+use crate::model::{AppName, Digest, EnvironmentName, Exit, ImageName, Repository, Tag};
+use crate::publish::{Desired, Snapshot};
 
 pub(super) async fn add(
     common: &Common,
@@ -99,13 +99,11 @@ async fn digests(
     snapshot: &Snapshot,
     asked: &args::Quarantine,
 ) -> Result<BTreeMap<Digest, Option<Tag>>, Failure> {
-    let standing = places(snapshot, &asked.app).flat_map(|(_, desired)| desired.images.values());
-    let standing = standing.filter_map(|written| Some((written.digest.clone()?, written.new_tag.clone()?)));
-    let judged = snapshot.verdicts.all().filter(|note| note.app == asked.app);
-    let known = standing.chain(judged.map(|note| (note.digest.clone(), note.tag.clone())));
+    let known = versions::known(snapshot, &asked.app).map(|version| (version.digest, version.tag));
     let tag = match &asked.at {
         At::Digest(digest) => {
-            let tag = known.into_iter().find(|(found, _)| found == digest).map(|(_, tag)| tag);
+            let mut known = known;
+            let tag = known.find(|(found, _)| found == digest).map(|(_, tag)| tag);
             return Ok(BTreeMap::from([(digest.clone(), tag)]));
         }
         At::Tag(tag) => tag,
@@ -160,27 +158,12 @@ async fn done(
     digests: impl Iterator<Item = &Digest>,
 ) -> Result<Exit, Failure> {
     let digests: Vec<&Digest> = digests.collect();
-    let actor = open::person();
-    let change = |(environment, amendments): &(&EnvironmentName, Vec<Amendment>)| Change {
-        app: asked.app.clone(),
-        environment: (*environment).clone(),
-        moves: Vec::new(),
-        source: Source::Manual,
-        actor: actor.clone(),
-        reason: Some(asked.reason.clone()),
-        amendments: amendments.clone(),
-    };
-    let changes: Vec<Change> = places.iter().map(change).collect();
-    let (mut commit, mut patch, mut made) = (None, None, Vec::new());
-    if asked.dry_run {
-        let (text, would) = commit::preview(context, changes).await?;
-        printer.human(text.trim_end());
-        (patch, made) = (Some(text), would);
-    } else if !changes.is_empty() {
-        let landed = commit::land(context, printer, changes).await?;
-        (commit, made) = (landed.commit, landed.changed);
-    }
-    let named = places.iter().zip(&made).filter(|(_, made)| **made);
+    let words = places
+        .iter()
+        .map(|(environment, said)| commit::word(&asked.app, environment, &asked.reason, said.clone()));
+    let commit::Said { commit, patch, changed, exit } =
+        commit::say(context, printer, words.collect(), asked.dry_run).await?;
+    let named = places.iter().zip(&changed).filter(|(_, changed)| **changed);
     let named: Vec<&EnvironmentName> = named.map(|((environment, _), _)| *environment).collect();
     let list = named.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
     let short: Vec<&str> = digests.iter().map(|digest| digest.short()).collect();
@@ -194,7 +177,6 @@ async fn done(
         (_, true) => format!("{} {} is not in quarantine", asked.app, asked.at),
         (_, false) => format!("{} {version} may be elected again in {list}", asked.app),
     });
-    let exit = if asked.dry_run && !named.is_empty() { Exit::Changes } else { Exit::Done };
     printer.machine(
         kind,
         &json!({

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::keys::{CLUSTER, DEPLOY, ENVIRONMENT, FLUX, GATES, PUBLISH, VERIFY};
+use super::keys::{APPROVALS, CLUSTER, DEPLOY, ENVIRONMENT, FLUX, GATES, PUBLISH, VERIFY};
 use super::names;
 use super::problem::Findings;
 use super::read::{Fields, NOT_YET, Value};
@@ -75,7 +75,18 @@ fn gates<'t>(value: Option<&Value<'t>>, findings: &mut Findings) -> (Gates, Opti
     let max_jump = fields.get("maxJump");
     let words = [("major", Jump::Major), ("minor", Jump::Minor), ("patch", Jump::Patch)];
     let jump = max_jump.as_ref().and_then(|jump| jump.word(&words, findings));
-    (Gates { min_age, max_jump: jump }, max_jump)
+    let approvals = fields.get("approvals").and_then(|approvals| self::approvals(&approvals, findings));
+    (Gates { min_age, max_jump: jump, approvals }, max_jump)
+}
+
+/// How many people must approve: the number alone, or as `count`.
+fn approvals(value: &Value<'_>, findings: &mut Findings) -> Option<u32> {
+    let count = if value.is_mapping() {
+        value.fields(&APPROVALS, findings)?.required("count", "2", findings)?
+    } else {
+        value.clone()
+    };
+    count.legal(|text| traffic::whole(text, 1, 100, "how many people must approve, like 2"), findings)
 }
 
 fn cluster(value: &Value<'_>, findings: &mut Findings) -> Option<Cluster> {

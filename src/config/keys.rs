@@ -22,9 +22,10 @@ pub(super) const ENVIRONMENT: Keys = Keys {
     not_yet: &[],
 };
 pub(super) const GATES: Keys = Keys {
-    supported: &["minAge", "maxJump"],
-    not_yet: &["soak", "windows", "approvals", "signature", "provenance", "evidence"],
+    supported: &["minAge", "maxJump", "approvals"],
+    not_yet: &["soak", "windows", "signature", "provenance", "evidence"],
 };
+pub(super) const APPROVALS: Keys = Keys { supported: &["count"], not_yet: &["allowedSigners"] };
 pub(super) const CLUSTER: Keys = Keys { supported: &["context", "kubeconfig"], not_yet: &["eks"] };
 pub(super) const DEPLOY: Keys = Keys { supported: &["flux"], not_yet: &["argocd"] };
 pub(super) const FLUX: Keys = Keys { supported: &["kustomization"], not_yet: &["receiverUrl"] };
@@ -53,7 +54,7 @@ pub(super) const FILTER_TAGS: Keys = Keys { supported: &["pattern", "extract"], 
 
 /// All of them, by their names below `$defs` of the schema.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &Keys); 24] = [
+pub(super) const ALL: [(&str, &Keys); 25] = [
     ("root", &ROOT),
     ("git", &GIT),
     ("author", &AUTHOR),
@@ -61,6 +62,7 @@ pub(super) const ALL: [(&str, &Keys); 24] = [
     ("receiver", &RECEIVER),
     ("environment", &ENVIRONMENT),
     ("gates", &GATES),
+    ("approvals", &APPROVALS),
     ("cluster", &CLUSTER),
     ("deploy", &DEPLOY),
     ("flux", &FLUX),

@@ -201,6 +201,8 @@ pub struct Gates {
     pub min_age: Option<Duration>,
     /// The largest step that is taken without a person; only where every policy is [`Policy::Semver`].
     pub max_jump: Option<Jump>,
+    /// How many people must have approved of it; at least 1.
+    pub approvals: Option<u32>,
 }
 
 /// The size of a step from one version to the next, the smallest first.

@@ -204,7 +204,7 @@ fn every_supported_key_is_obeyed() {
     let web = &config.apps[&"web".parse().unwrap()];
     assert_eq!(config.interval_of(&web.images[&"web".parse().unwrap()]), Duration::from_mins(5));
     assert_eq!(config.interval_of(&web.images[&"proxy".parse().unwrap()]), Duration::from_secs(30));
-    assert_eq!(staging.gates, Gates { min_age: Some(Duration::from_hours(2)), max_jump: None });
+    assert_eq!(staging.gates, Gates { min_age: Some(Duration::from_hours(2)), ..Gates::default() });
     let policy = |image: &str| &web.images[&image.parse().unwrap()];
     let sidecar = policy("ghcr.io/acme/sidecar");
     assert_eq!(sidecar.policy, Policy::Numerical { order: Order::Descending });

@@ -217,7 +217,7 @@ fn percent(text: &str, places: usize) -> Option<Percent> {
     format!("{whole}{part:0<places$}").parse().ok().map(Percent)
 }
 
-fn whole(text: &str, least: u32, most: u32, what: &str) -> Result<u32, String> {
+pub(super) fn whole(text: &str, least: u32, most: u32, what: &str) -> Result<u32, String> {
     text.parse()
         .ok()
         .filter(|number| (least..=most).contains(number) && text.bytes().all(|byte| byte.is_ascii_digit()))

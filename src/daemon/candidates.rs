@@ -15,7 +15,7 @@ use super::rankings::Rankings;
 use crate::discover::{Depth, DiscoverError, Facts, Registries, TagList};
 use crate::elect::{Ask, Knowledge, Known};
 use crate::model::{Digest, Repository, Tag};
-use crate::publish::{Snapshot, version};
+use crate::publish::{Move, Snapshot};
 
 /// How many questions are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -26,7 +26,7 @@ const ROUNDS: usize = 6;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Candidate {
     /// A daemon that serves the place commits these versions.
-    Elected(String),
+    Elected(Vec<Move>),
     /// Why nothing moves.
     Stays(String),
     /// A version waits for `gates.minAge`, in words; when it began is known by the daemon alone.
@@ -185,12 +185,13 @@ impl<'a> Search<'a> {
             let remark = told.remarks.get(place).cloned().flatten();
             let candidate = match (silent, change, waits, remark) {
                 (Some(words), ..) => Candidate::Untold(words.clone()),
-                (None, Some(change), ..) => {
-                    let versions: Vec<String> = change.moves.iter().map(|step| version(&step.to)).collect();
-                    Candidate::Elected(versions.join(", "))
-                }
+                (None, Some(change), ..) => Candidate::Elected(change.moves.clone()),
                 (None, None, Some((until, _, tag)), _) => {
-                    Candidate::Waits(format!("{tag} is not old enough for gates.minAge"), *until)
+                    let more = told.unattended.get(place).map(|words| words.join("; and "));
+                    let more = more.filter(|words| !words.is_empty()).map(|words| format!("; and {words}"));
+                    let words =
+                        format!("{tag} is not old enough for gates.minAge{}", more.unwrap_or_default());
+                    Candidate::Waits(words, *until)
                 }
                 (None, None, None, Some(words)) => Candidate::Stays(words),
                 (None, None, None, None) => continue,

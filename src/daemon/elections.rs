@@ -58,6 +58,8 @@ pub struct Intentions {
     pub waiting: BTreeSet<(Timestamp, Repository, Tag)>,
     /// Versions that do not run where they would go, as they were read.
     pub unfit: BTreeSet<Image>,
+    /// What gates demand that no time brings, of the versions that are kept back.
+    pub unattended: BTreeMap<Place, Vec<String>>,
     /// Whether a gate keeps back anything.
     pub gated: bool,
     /// How many versions are above what stands, of the image of each app that has the most.
@@ -143,9 +145,10 @@ impl World<'_> {
                 if free {
                     match promotion::plan(self.snapshot, app, environment, &Wish::default(), self.now) {
                         Plan::Go(promotion) => intentions.promotions.push(*promotion),
-                        Plan::Gated(reasons) => {
+                        Plan::Gated(unmet) => {
                             intentions.gated = true;
-                            intentions.remarks.insert(place, Some(reasons.join("; ")));
+                            let words: Vec<String> = unmet.into_iter().map(|unmet| unmet.words).collect();
+                            intentions.remarks.insert(place, Some(words.join("; ")));
                         }
                         _ => {}
                     }
@@ -209,6 +212,7 @@ impl World<'_> {
                 barred: &barred,
                 platforms: if policy.platforms.is_empty() { &nodes } else { &policy.platforms },
                 gates: &target.gates,
+                approved: &desired.approved,
                 now: self.now,
             };
             let dated = matches!(policy.policy, Policy::Newest);
@@ -281,7 +285,11 @@ fn note(into: &mut Intentions, place: &Place, image: &ImageName, repository: &Re
     match first {
         Why::Gated { tag, unmet } => {
             into.gated = true;
-            into.waiting.extend(unmet.until.map(|until| (until, repository.clone(), tag.clone())));
+            let until = unmet.iter().filter_map(|unmet| unmet.until);
+            into.waiting.extend(until.map(|until| (until, repository.clone(), tag.clone())));
+            let people = unmet.iter().filter(|unmet| unmet.until.is_none());
+            let words = people.map(|unmet| format!("{tag} {}", unmet.words));
+            into.unattended.entry(place.clone()).or_default().extend(words);
         }
         Why::Unfit { image, .. } => _ = into.unfit.insert(image.clone()),
         _ => {}

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::way_back;
 use crate::config::{ImagePolicy, Policy};
 use crate::edit::{Amendment, Written};
+use crate::elect::gates::Unmet;
 use crate::elect::{gates, order, upstream};
 use crate::model::{
     AppName, BuildTag, Digest, EnvironmentName, Image, ImageName, Repository, Source, Tag, Verdict,
@@ -47,10 +48,10 @@ pub enum Plan {
     Go(Box<Promotion>),
     /// Git has these versions in the target already. Whether its registry still has their images is another question.
     AlreadyThere(String, Vec<Transfer>),
-    /// Every reason why it may not move now.
-    Blocked(Vec<String>),
+    /// Every reason why it may not move now, and every gate that it does not meet.
+    Blocked(Vec<String>, Vec<Unmet>),
     /// Nothing but these gates keeps it from moving now.
-    Gated(Vec<String>),
+    Gated(Vec<Unmet>),
     /// What has to be mended in the repository first.
     Unusable(String),
 }
@@ -126,7 +127,7 @@ pub fn plan(
         Ok(set) => set,
         Err(unmet) => {
             reasons.extend(unmet);
-            return Plan::Blocked(reasons);
+            return Plan::Blocked(reasons, Vec::new());
         }
     };
     let barred = desired.barred();
@@ -159,7 +160,10 @@ pub fn plan(
         let current = step.from.new_tag.as_ref();
         if !wish.override_verdicts {
             let seen = first_committed(snapshot, app, &set.from, image, digest);
-            unmet.extend(gates::age(&environment.gates, seen, now).map(|unmet| (image, tag, unmet)));
+            let by = desired.approved.get(digest).map(Vec::as_slice).unwrap_or_default();
+            let age = gates::age(&environment.gates, seen, now);
+            let missing = age.into_iter().chain(gates::approvals(&environment.gates, by));
+            unmet.extend(missing.map(|unmet| (image, tag, unmet)));
         }
         if !wish.may_go_down {
             unmet.extend(
@@ -186,12 +190,14 @@ pub fn plan(
         transfers.push(transfer);
         moves.push(step);
     }
-    let unmet = unmet.into_iter().map(|(image, tag, unmet)| format!("{image} {tag} {}", unmet.words));
+    let named = |(image, tag, unmet): (&ImageName, &Tag, Unmet)| Unmet {
+        words: format!("{image} {tag} {}", unmet.words),
+        ..unmet
+    };
+    let unmet: Vec<Unmet> = unmet.into_iter().map(named).collect();
     if !reasons.is_empty() {
-        reasons.extend(unmet);
-        return Plan::Blocked(reasons);
+        return Plan::Blocked(reasons, unmet);
     }
-    let unmet: Vec<String> = unmet.collect();
     if !unmet.is_empty() {
         return Plan::Gated(unmet);
     }

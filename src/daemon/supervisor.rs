@@ -69,6 +69,14 @@ enum Answer {
     Image(Digest, Box<Facts>),
 }
 
+/// What was done about failures of a place within the last hour.
+struct Lately {
+    /// How many versions were taken back.
+    rollbacks: usize,
+    /// The app was held for the failure that is being looked at.
+    held: bool,
+}
+
 enum Done {
     Refreshed(Result<Arc<Snapshot>, PublishError>),
     Resolved(Repository, Ask, Result<Answer, DiscoverError>),
@@ -76,8 +84,8 @@ enum Done {
     Previewed(Result<(Vec<Outcome>, String), PublishError>),
     Copied(Place, Box<Promotion>, Result<(), TransferError>),
     Decided(Box<Subject>, Box<Decision>),
-    /// How many versions of a place were taken back lately, before the commit's is.
-    Counted(Place, CommitId, String, Result<usize, PublishError>),
+    /// What was done about failures of a place lately, before the commit's is taken back.
+    Counted(Place, CommitId, String, Result<Lately, PublishError>),
     Noted(Vec<VerdictNote>, Result<(), PublishError>),
 }
 
@@ -423,7 +431,7 @@ impl Supervisor {
         let now = Timestamp::now();
         self.look_again_at_what_waited(now);
         let mut rankings = std::mem::take(&mut self.rankings);
-        let Intentions { changes, promotions, resolve, waiting, unfit, gated, behind, remarks } =
+        let Intentions { changes, promotions, resolve, waiting, unfit, gated, behind, remarks, .. } =
             self.world(now).elect(&mut rankings);
         self.rankings = rankings;
         self.waiting = waiting;

@@ -1,11 +1,11 @@
-//! Amends a record: holds, quarantine and releases come and go, and every byte that people wrote beside them stays.
+//! Amends a record: holds, quarantine, approvals and releases come and go, and every byte that people wrote beside them stays.
 
 use super::list::{Item, append, quoted, set};
-use super::record::{Hold, Quarantined, Record, Released};
+use super::record::{Approval, Hold, Quarantined, Record, Released};
 use super::splice::{Splice, checked_line_ends};
 use super::tree::Tree;
 use super::{EditError, cut, text_of};
-use crate::model::Digest;
+use crate::model::{Digest, Tag};
 
 /// Longest free text that is written, in characters.
 const MAX_WORDS: usize = 300;
@@ -22,6 +22,10 @@ pub enum Amendment {
     Quarantine(Quarantined),
     /// This digest may be elected again.
     Unquarantine(Digest),
+    /// One more approval, unless it is in the list already; the tag is its version for people.
+    Approve(Approval, Option<Tag>),
+    /// Nobody approves of this digest any more.
+    Disapprove(Digest),
     /// Elections go on from what a commit brought.
     Release(Released),
     /// What was released has been followed by an election.
@@ -99,24 +103,50 @@ fn step(text: &str, record: &mut Record, amendment: &Amendment) -> Result<Option
             after.quarantine.push(entry);
             Some(append(&tree, "quarantine", &fields, 2)?)
         }
-        Amendment::Unquarantine(digest) => return unquarantine(text, record, digest),
+        Amendment::Approve(approval, _) => {
+            let approval = Approval {
+                by: cleaned(approval.by.as_deref()),
+                reason: cleaned(approval.reason.as_deref()),
+                ..approval.clone()
+            };
+            if record.approvals.contains(&approval) {
+                return Ok(None);
+            }
+            let fields = of_approval(&approval);
+            after.approvals.push(approval);
+            Some(append(&tree, "approvals", &fields, 2)?)
+        }
+        Amendment::Unquarantine(digest) => {
+            let is = |known: &Quarantined| known.digest == *digest;
+            return strike(text, record, "quarantine", is, |record| &mut record.quarantine);
+        }
+        Amendment::Disapprove(digest) => {
+            let is = |known: &Approval| known.digest == *digest;
+            return strike(text, record, "approvals", is, |record| &mut record.approvals);
+        }
     };
     let Some(splice) = splice else { return Ok(None) };
     checked(text, &splice, record, after).map(Some)
 }
 
-/// Takes all entries of a digest away, one after the other.
-fn unquarantine(text: &str, record: &mut Record, digest: &Digest) -> Result<Option<String>, EditError> {
+/// Takes all such entries of a list away, one after the other.
+fn strike<T>(
+    text: &str,
+    record: &mut Record,
+    key: &str,
+    is: impl Fn(&T) -> bool,
+    list: impl Fn(&mut Record) -> &mut Vec<T>,
+) -> Result<Option<String>, EditError> {
     let mut now: Option<String> = None;
-    while let Some(index) = record.quarantine.iter().position(|known| known.digest == *digest) {
+    while let Some(index) = list(record).iter().position(&is) {
         let text = now.as_deref().unwrap_or(text);
         let tree = Tree::parse(text)?;
         let mut after = record.clone();
-        after.quarantine.remove(index);
-        let list = tree.documents.first().and_then(|&root| tree.pair(root, "quarantine"));
-        let splice = match list {
-            Some((_, list)) if !after.quarantine.is_empty() => Some(cut::item(&tree, list, index)?),
-            _ => cut::pair(&tree, "quarantine")?,
+        list(&mut after).remove(index);
+        let found = tree.documents.first().and_then(|&root| tree.pair(root, key));
+        let splice = match found {
+            Some((_, found)) if !list(&mut after).is_empty() => Some(cut::item(&tree, found, index)?),
+            _ => cut::pair(&tree, key)?,
         };
         let Some(splice) = splice else { break };
         now = Some(checked(text, &splice, record, after)?);
@@ -158,6 +188,14 @@ fn of_quarantined(entry: &Quarantined) -> Item {
     fields.extend(entry.tag.as_ref().map(|tag| quoted("tag", tag.as_str())));
     fields.extend(entry.reason.as_ref().map(|reason| quoted("reason", reason)));
     fields.extend(entry.at.map(|at| quoted("at", &at.to_string())));
+    Item(fields)
+}
+
+fn of_approval(approval: &Approval) -> Item {
+    let mut fields = vec![quoted("digest", approval.digest.as_str())];
+    fields.extend(approval.by.as_ref().map(|by| quoted("by", by)));
+    fields.extend(approval.at.map(|at| quoted("at", &at.to_string())));
+    fields.extend(approval.reason.as_ref().map(|reason| quoted("reason", reason)));
     Item(fields)
 }
 

@@ -1,7 +1,7 @@
 //! What people may write into a record, and what a rollback adds to it.
 #![allow(clippy::unwrap_used)]
 
-use super::{Amended, Amendment, EditError, Hold, Quarantined, Record, Released, amend};
+use super::{Amended, Amendment, Approval, EditError, Hold, Quarantined, Record, Released, amend};
 use crate::model::Digest;
 
 /// `«` stands for the digits of the new digest, `‹` for those of an older one.
@@ -278,6 +278,27 @@ fn one_digest_leaves_the_quarantine_and_the_others_stay() {
         assert_eq!(amended(before, &lift).as_deref(), Some(after), "{before:?}");
     }
     assert_eq!(amend(Some(b"hold: {}\n"), &[lift]), Ok(Amended::Same));
+}
+
+#[test]
+fn an_approval_says_of_what_who_when_and_why_and_goes_with_its_version() {
+    let approval = |digit: &str, by: &str| {
+        let at = Some("2026-01-02T03:04:05Z".parse().unwrap());
+        let reason = Some("tested\nby hand".to_owned());
+        let approval = Approval { digest: digest(digit), by: Some(by.to_owned()), at, reason };
+        Amendment::Approve(approval, None)
+    };
+    let first = amended("hold: {}\n", &approval("sha256:«", "Ann <a@x>")).unwrap();
+    assert_eq!(
+        first,
+        "hold: {}\napprovals:\n  - digest: \"sha256:«\"\n    by: \"Ann <a@x>\"\n    at: \"2026-01-02T03:04:05Z\"\n    \
+         reason: \"tested by hand\"\n"
+    );
+    let second = amended(&first, &approval("sha256:‹", "Ann <a@x>")).unwrap();
+    let third = amended(&second, &approval("sha256:«", "Bob <b@x>")).unwrap();
+    assert_eq!(record(&third).approvals.len(), 3);
+    let gone = amended(&third, &Amendment::Disapprove(digest("sha256:«"))).unwrap();
+    assert_eq!(record(&gone).approvals, record(&second).approvals[1..]);
 }
 
 #[test]

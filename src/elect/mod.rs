@@ -16,7 +16,7 @@ pub mod range;
 pub mod semver;
 pub mod upstream;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -93,6 +93,8 @@ pub struct Candidates<'a> {
     pub platforms: &'a [Platform],
     /// What a version must meet before it comes here.
     pub gates: &'a Gates,
+    /// Who approved which version here.
+    pub approved: &'a BTreeMap<Digest, Vec<String>>,
     /// The present.
     pub now: Timestamp,
 }
@@ -152,8 +154,8 @@ pub enum Why {
     Gated {
         /// The best version that the policy would elect.
         tag: Tag,
-        /// What it does not meet.
-        unmet: gates::Unmet,
+        /// All that it does not meet.
+        unmet: Vec<gates::Unmet>,
     },
 }
 
@@ -187,7 +189,10 @@ impl fmt::Display for Why {
                     "{first}; nor can any other of the {LOOKED_AT} best be taken, and no more are looked at"
                 )
             }
-            Self::Gated { tag, unmet } => write!(f, "{tag} {}", unmet.words),
+            Self::Gated { tag, unmet } => {
+                let words: Vec<&str> = unmet.iter().map(|unmet| unmet.words.as_str()).collect();
+                write!(f, "{tag} {}", words.join("; and "))
+            }
         }
     }
 }
@@ -230,10 +235,13 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
     // What stands there without a name or a digest is pinned, if nothing better is to be had.
     let pinned = over.current.tag.cloned().filter(|_| ahead.stands && !follows && !is_complete(over));
     let mut best = None;
-    let (mut looked_at, mut exhausted) = (0, false);
+    let (mut looked_at, mut exhausted, mut hopeless) = (0, false, false);
     for tag in above.chain(pinned) {
+        if hopeless && over.current.tag != Some(&tag) {
+            continue;
+        }
         if let Some(unmet) = gates::step(over.gates, rule, over.current.tag, &tag) {
-            best.get_or_insert(Why::Gated { tag, unmet });
+            best.get_or_insert(Why::Gated { tag, unmet: vec![unmet] });
             continue;
         }
         looked_at += 1;
@@ -276,13 +284,16 @@ pub fn choose(rule: &ImagePolicy, over: &Candidates<'_>, ahead: &Ahead, known: &
             continue;
         }
         let first_seen = known.first_seen.get(&(over.repository.clone(), candidate.digest.clone())).copied();
-        match gates::age(over.gates, first_seen, over.now) {
-            // What stands there already gains nothing by waiting.
-            Some(unmet) if over.current.tag != Some(&tag) || follows => {
-                best.get_or_insert(Why::Gated { tag, unmet });
-            }
-            _ => return Choice::Move(candidate),
+        let by = over.approved.get(&candidate.digest).map(Vec::as_slice).unwrap_or_default();
+        let age = gates::age(over.gates, first_seen, over.now);
+        let unmet: Vec<_> = age.into_iter().chain(gates::approvals(over.gates, by)).collect();
+        // What stands there already gains nothing by waiting.
+        if unmet.is_empty() || (over.current.tag == Some(&tag) && !follows) {
+            return Choice::Move(candidate);
         }
+        // Where nothing is approved, the registry need not be asked for one version after the other.
+        hopeless |= over.gates.approvals.is_some() && over.approved.is_empty();
+        best.get_or_insert(Why::Gated { tag, unmet });
     }
     Choice::Stay(match best {
         Some(first) if exhausted => Why::Exhausted(Box::new(first)),

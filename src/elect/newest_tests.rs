@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::*;
 use crate::config::{Gates, Policy, RepositoryName};
@@ -79,6 +79,7 @@ impl Scene {
             barred: &[],
             platforms: &[],
             gates: &Gates::default(),
+            approved: &BTreeMap::new(),
             now: NOW.parse().unwrap(),
         };
         let known = Knowledge { digests: &self.digests, facts: &self.facts, first_seen: &HashMap::new() };

@@ -35,6 +35,7 @@ struct Scene {
     quarantined: Vec<Digest>,
     barred: Vec<(Tag, Option<Digest>)>,
     gates: Gates,
+    approved: BTreeMap<Digest, Vec<String>>,
 }
 
 /// A list of which everything is known.
@@ -53,6 +54,7 @@ fn tags(tags: &[&str]) -> Scene {
         quarantined: Vec::new(),
         barred: Vec::new(),
         gates: Gates::default(),
+        approved: BTreeMap::new(),
     }
 }
 
@@ -115,6 +117,7 @@ impl Scene {
             barred: &barred,
             platforms: &self.rule.platforms,
             gates: &self.gates,
+            approved: &self.approved,
             now: NOW.parse().unwrap(),
         };
         at(&over, &Knowledge { digests: &self.digests, facts: &self.facts, first_seen: &self.first_seen })
@@ -341,6 +344,37 @@ fn a_version_that_is_too_young_waits_and_an_older_one_is_taken_meanwhile() {
     assert_eq!(scene.elected().unwrap(), "1.2.1");
     let scene = scene.seen("1.3.2", "2026-11-21T10:00:00Z");
     assert_eq!(scene.elected().unwrap(), "1.3.2");
+}
+
+#[test]
+fn the_best_version_that_enough_people_approved_is_taken_and_a_better_one_waits_for_them() {
+    let mut scene = tags(&["1.1.0", "1.2.1", "1.3.2"]).at("1.1.0");
+    scene.gates.approvals = Some(2);
+    let why = scene.why();
+    assert!(why.starts_with("1.3.2 has 0 of the 2 approvals"), "{why}");
+    scene.approved.insert(digest('2'), vec!["Ann".to_owned()]);
+    scene.approved.insert(digest('1'), vec!["Ann".to_owned(), "Bob".to_owned()]);
+    assert_eq!(scene.elected().unwrap(), "1.2.1");
+    scene.approved.get_mut(&digest('2')).unwrap().push("Bob".to_owned());
+    assert_eq!(scene.elected().unwrap(), "1.3.2");
+}
+
+#[test]
+fn where_nothing_is_approved_the_registry_is_asked_for_one_version_only() {
+    let mut scene = tags(&["1.1.0", "1.2.1", "1.3.2"]).at("1.1.0");
+    scene.gates.approvals = Some(1);
+    scene.digests.remove(&(repository(), "1.2.1".parse().unwrap()));
+    assert!(scene.why().starts_with("1.3.2 has 0 of the 1 approvals"));
+    scene.approved.insert(digest('c'), vec!["Ann".to_owned()]);
+    assert!(matches!(scene.choose(), Choice::Resolve(_)), "1.2.1 may be what Ann approved");
+}
+
+#[test]
+fn every_gate_that_a_version_does_not_meet_is_told() {
+    let mut scene = tags(&["1.1.0", "1.3.2"]).at("1.1.0").min_age(Duration::from_hours(2));
+    scene.gates.approvals = Some(2);
+    let why = scene.why();
+    assert!(why.contains("gates.minAge is 2h; and has 0 of the 2 approvals"), "{why}");
 }
 
 #[test]

@@ -190,7 +190,8 @@ fn marked(
     Ok(())
 }
 
-/// The record as it is amended. An election that moves something has made use of a release, which goes with it.
+/// The record as it is amended. An election that moves something has made use of a release, which goes with it, and of the
+/// approvals of what stood there.
 fn record(files: &Files<'_>, change: &Change) -> Result<Option<Edited>, String> {
     let path = record_path(&change.app, &change.environment);
     let moves = !change.moves.is_empty();
@@ -200,10 +201,13 @@ fn record(files: &Files<'_>, change: &Change) -> Result<Option<Edited>, String> 
     let before = files.file(&path)?;
     let executable = before.as_ref().is_some_and(|before| before.executable);
     let text = before.as_ref().map(|before| before.content.as_slice());
-    let settled =
-        moves && text.is_some_and(|text| Record::parse(text).is_ok_and(|record| record.released.is_some()));
     let mut amendments = change.amendments.clone();
-    amendments.extend(settled.then_some(Amendment::Settle));
+    if let Some(Ok(record)) = text.filter(|_| moves).map(Record::parse) {
+        amendments.extend(record.released.is_some().then_some(Amendment::Settle));
+        let gone = change.moves.iter().filter_map(|step| step.from.digest.as_ref());
+        let gone = gone.filter(|digest| record.approvals.iter().any(|known| known.digest == **digest));
+        amendments.extend(gone.cloned().map(Amendment::Disapprove));
+    }
     if amendments.is_empty() {
         return Ok(None);
     }

@@ -210,15 +210,7 @@ fn events_of(
         .rev()
         .map(|group| ((group.app.clone(), group.environment.clone()), group))
         .collect();
-    let author = commit.author();
-    let author = printable(
-        &format!(
-            "{} <{}>",
-            String::from_utf8_lossy(author.name_bytes()),
-            String::from_utf8_lossy(author.email_bytes())
-        ),
-        200,
-    );
+    let author = author(&commit);
     let time = Timestamp::from_second(commit.time().seconds()).unwrap_or_default();
     let before = parent.map(|tree| Files::of(repository, tree));
     let after = Files::of(repository, tree);
@@ -242,6 +234,14 @@ fn events_of(
         events.push((index, event));
     }
     Ok(events)
+}
+
+/// The author of a commit, as `NAME <EMAIL>`.
+pub(super) fn author(commit: &git2::Commit<'_>) -> String {
+    let author = commit.author();
+    let (name, email) = (author.name_bytes(), author.email_bytes());
+    let text = format!("{} <{}>", String::from_utf8_lossy(name), String::from_utf8_lossy(email));
+    printable(&text, 200)
 }
 
 /// libgit2's identifier as ours.

@@ -28,9 +28,14 @@ pub struct Trailers {
 }
 
 impl Trailers {
+    /// Whether no person asked for it.
+    pub fn is_automatic(&self) -> bool {
+        self.actor == DAEMON
+    }
+
     /// Whether a version that failed was taken back without a person.
     pub fn is_automatic_rollback(&self) -> bool {
-        matches!(self.source, Source::Rollback { .. }) && self.actor == DAEMON
+        matches!(self.source, Source::Rollback { .. }) && self.is_automatic()
     }
 }
 
@@ -113,6 +118,8 @@ fn amended(change: &Change) -> String {
             Amendment::Unhold | Amendment::Release(_) | Amendment::Settle => "released".to_owned(),
             Amendment::Quarantine(entry) => format!("{} quarantined", named(&entry.tag, &entry.digest)),
             Amendment::Unquarantine(digest) => format!("{} out of quarantine", digest.short()),
+            Amendment::Approve(approval, tag) => format!("{} approved", named(tag, &approval.digest)),
+            Amendment::Disapprove(digest) => format!("{} not approved any more", digest.short()),
         };
         if words.last() != Some(&next) {
             words.push(next);

@@ -6,6 +6,7 @@
 //! A lost race is fetched and the edit is run again on the new tree: never rebased, never forced.
 
 mod apply;
+mod approvals;
 mod history;
 mod http;
 mod known_hosts;
@@ -25,6 +26,7 @@ mod write;
 use crate::edit::{Amendment, Written};
 use crate::model::{AppName, CommitId, EnvironmentName, ImageName, Source};
 
+pub use approvals::{Approved, person};
 pub use history::{Barred, Event, Images, Origin};
 pub use mirror::{Entry, Held, Mirror, MirrorOptions, Published};
 pub use notes::Verdicts;

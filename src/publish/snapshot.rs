@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use git2::{Oid, Repository};
 
+use super::approvals::{self, Approved};
 use super::history::{self, Barred, Event, History, Images, Origin};
 use super::notes::{self, Verdicts};
 use super::objects::Files;
@@ -12,7 +13,7 @@ use super::overlay::{self, Memory, Reading};
 use super::places::{Overlays, Place};
 use crate::config::Config;
 use crate::edit::Record;
-use crate::model::{AppName, CommitId, EnvironmentName};
+use crate::model::{AppName, CommitId, Digest, EnvironmentName};
 
 /// One app in one environment, as the head has it.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Desired {
     pub record: Record,
     /// Why the record cannot be read; it then holds the app.
     pub record_problem: Option<String>,
+    /// Who approved which version that does not stand there yet.
+    pub approved: Approved,
     /// The commits that changed the images, newest first, as far as they matter.
     pub events: Arc<Vec<Event>>,
 }
@@ -146,6 +149,10 @@ impl Reader {
         for (index, mut entry) in fresh {
             if let Some(place) = overlays.places.get(index) {
                 entry.events = history.of(index);
+                let stands = |digest: &Digest| {
+                    entry.images.values().any(|written| written.digest.as_ref() == Some(digest))
+                };
+                entry.approved = approvals::of(repository, head, &place.record, &entry.record, stands)?;
                 desired.insert(place.key.clone(), Arc::new(entry));
             }
         }
@@ -182,7 +189,15 @@ impl Reader {
             Ok(record) => (record, None),
             Err(problem) => (Record::default(), Some(problem)),
         };
-        Desired { images, problem, remarks, record, record_problem, events: Arc::default() }
+        Desired {
+            images,
+            problem,
+            remarks,
+            record,
+            record_problem,
+            approved: Approved::default(),
+            events: Arc::default(),
+        }
     }
 
     /// The images of a place at another commit than the head; none where the place is not configured.

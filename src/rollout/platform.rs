@@ -15,6 +15,13 @@ const TOGETHER: SignedDuration = SignedDuration::from_mins(5);
 const COUNTS: SignedDuration = SignedDuration::from_mins(15);
 /// So many apps are never a coincidence.
 const MANY: usize = 3;
+/// What a reason says that blames the platform.
+const BLAME: &str = "which points at the platform and not at their versions";
+
+/// Whether a verdict's reasons blame the platform, so that the version was not taken back.
+pub fn is_blamed(reasons: &[String]) -> bool {
+    reasons.first().is_some_and(|words| words.contains(BLAME))
+}
 
 /// The apps of one environment that failed lately.
 #[derive(Debug, Clone, Default)]
@@ -45,8 +52,8 @@ impl Failures {
         self.suspected.then(|| {
             let names: Vec<&str> = self.failed.keys().take(5).map(AppName::as_str).collect();
             format!(
-                "{count} of {apps} apps fail together ({}), which points at the platform and not at their versions; \
-                 nothing is rolled back until that is over",
+                "{count} of {apps} apps fail together ({}), {BLAME}; nothing is rolled back until that is over. Mend what \
+                 they share, and they are judged again; `promote rollback` takes one back all the same",
                 names.join(", ")
             )
         })
@@ -112,11 +119,9 @@ mod tests {
         failures.note(&"app-0".parse().unwrap(), now());
         assert_eq!(failures.weigh(10, now()), None);
         failures.note(&"app-2".parse().unwrap(), now());
-        assert!(
-            failures
-                .weigh(10, now())
-                .unwrap()
-                .starts_with("3 of 10 apps fail together (app-0, app-1, app-2)")
-        );
+        let words = failures.weigh(10, now()).unwrap();
+        assert!(words.starts_with("3 of 10 apps fail together (app-0, app-1, app-2)"), "{words}");
+        assert!(is_blamed(&[words, "crash loop".to_owned()]));
+        assert!(!is_blamed(&["crash loop".to_owned()]) && !is_blamed(&[]));
     }
 }

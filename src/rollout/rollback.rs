@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::OnFailure;
-use crate::edit::{Amendment, Quarantined, Written};
-use crate::model::{AppName, Digest, EnvironmentName, Source};
+use crate::edit::{Amendment, Hold, Quarantined, Written};
+use crate::model::{AppName, CommitId, Digest, EnvironmentName, Source};
+use crate::publish::message::Trailers;
 use crate::publish::{Change, Entry, Event, Move, version};
 
 /// Why a failed version stays where it is.
@@ -52,6 +53,16 @@ pub fn count(entries: &[Entry], app: &AppName, environment: &EnvironmentName, si
     entries.iter().filter(is_one).count()
 }
 
+/// Whether we held `app` in `environment` since `commit`: a person who released it meanwhile has looked.
+pub fn was_held(entries: &[Entry], app: &AppName, environment: &EnvironmentName, commit: &CommitId) -> bool {
+    let is_hold = |group: &Trailers| {
+        let here = group.app == *app && group.environment == *environment;
+        here && group.is_automatic() && group.record.as_deref() == Some("held")
+    };
+    let since = entries.iter().take_while(|entry| entry.commit != *commit);
+    since.flat_map(|entry| &entry.groups).any(is_hold)
+}
+
 impl std::fmt::Display for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -66,6 +77,23 @@ impl std::fmt::Display for Kept {
                 "{MOST} versions of it were taken back within an hour, so that a person has to look before one more is"
             ),
         }
+    }
+}
+
+/// The change that holds an app where it is: versions were taken back too often, and the next one that comes by itself would
+/// most likely fail as well.
+pub fn hold(app: &AppName, environment: &EnvironmentName, reason: &str) -> Change {
+    let reason = format!("{}: {reason}", Kept::TooOften);
+    let hold =
+        Hold { reason: Some(reason.clone()), by: Some("promoted".to_owned()), until: None, image: None };
+    Change {
+        app: app.clone(),
+        environment: environment.clone(),
+        moves: Vec::new(),
+        source: Source::Manual,
+        actor: None,
+        reason: Some(reason),
+        amendments: vec![Amendment::Hold(hold)],
     }
 }
 
@@ -131,7 +159,6 @@ pub fn of(
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::publish::message::Trailers;
 
     fn written(tag: &str) -> Written {
         let digit = tag.chars().last().unwrap().to_string();
@@ -236,6 +263,34 @@ mod tests {
         ];
         let since = |second| count(&entries, &app, &environment, Timestamp::from_second(second).unwrap());
         assert_eq!((since(0), since(50), since(101)), (2, 1, 0));
+    }
+
+    #[test]
+    fn an_app_is_held_once_for_a_failure_and_not_again_after_a_person_has_looked() {
+        let (app, environment): (AppName, EnvironmentName) =
+            ("wiki".parse().unwrap(), "local".parse().unwrap());
+        let entry = |digit: &str, actor: &str, record: Option<&str>| Entry {
+            commit: digit.repeat(40).parse().unwrap(),
+            time: Timestamp::UNIX_EPOCH,
+            groups: vec![Trailers {
+                app: app.clone(),
+                environment: environment.clone(),
+                images: Vec::new(),
+                source: Source::Manual,
+                actor: actor.to_owned(),
+                reason: None,
+                record: record.map(str::to_owned),
+            }],
+        };
+        let failed: CommitId = "b".repeat(40).parse().unwrap();
+        let before = [entry("b", "promoted", None), entry("a", "promoted", Some("held"))];
+        assert!(!was_held(&before, &app, &environment, &failed));
+        let by_a_person = [&[entry("c", "Ann <a@x>", Some("held"))], &before[..]].concat();
+        assert!(!was_held(&by_a_person, &app, &environment, &failed));
+        let released = [entry("d", "Ann <a@x>", Some("released")), entry("c", "promoted", Some("held"))];
+        let released = [&released[..], &before[..]].concat();
+        assert!(was_held(&released, &app, &environment, &failed));
+        assert!(!was_held(&released, &"shop".parse().unwrap(), &environment, &failed));
     }
 
     #[test]

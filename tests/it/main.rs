@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod approvals;
 mod as_flux;
 mod bad_input;
 mod bed;

@@ -166,6 +166,45 @@ spec:
     says(&site, "IST0173");
 }
 
+/// What is for the app's own host, beside the route that is there.
+fn more(kind: &str, name: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}\n"
+    )
+}
+
+#[test]
+fn a_change_that_brings_two_routes_for_one_host_in_the_mesh_fails_as_istioctl_says() {
+    let site = recipe("mesh-twice").routed().create();
+    let spec = "  hosts: [test-app]\n  http:\n  - route: [{destination: {host: test-app}}]";
+    let twice = ["one", "two"].map(|name| more("VirtualService", name, spec)).concat();
+    let verdict = verdict_with(&site, &[(ROUTE, &(site.read(ROUTE) + &twice))]);
+    fails_with(&verdict, "IST0109");
+    says(&site, "IST0109");
+}
+
+#[test]
+fn a_change_that_brings_a_second_gateway_for_one_host_fails_as_istioctl_says() {
+    let site = recipe("mesh-gateways").routed().create();
+    let route = site.read(ROUTE);
+    let own = route.split("---\n").find(|part| part.contains("kind: Gateway")).unwrap();
+    let second = own.replacen("name: test-app", "name: second", 1);
+    let verdict = verdict_with(&site, &[(ROUTE, &format!("{route}\n---\n{second}"))]);
+    fails_with(&verdict, "IST0145");
+    says(&site, "IST0145");
+}
+
+#[test]
+fn a_rule_that_is_never_reached_is_named_as_istioctl_does_and_fails_nothing() {
+    let site = recipe("mesh-unused").routed().create();
+    let spec = "  hosts: [test-app]\n  http:\n  - route: [{destination: {host: test-app}}]\n  - match: [{uri: {prefix: /a}}]\n    route: \
+                [{destination: {host: test-app}}]";
+    let verdict =
+        verdict_with(&site, &[(ROUTE, &(site.read(ROUTE) + &more("VirtualService", "unused", spec)))]);
+    passes_with(&verdict, "IST0130 VirtualService");
+    assert!(site.analyze("local").iter().any(|it| it.code == "IST0130" && it.level == "Warning"));
+}
+
 const HTTP_ROUTE: &str = "
 ---
 apiVersion: gateway.networking.k8s.io/v1

@@ -1,81 +1,10 @@
 //! An API server that is cut off, hangs or shows only a part proves nothing about a version.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::bed::{self, Site, bed, until};
-
-/// A wire between the daemon and the bed's API server that can be cut or held.
-struct Wire {
-    address: String,
-    held: Arc<AtomicBool>,
-    refuses: Arc<AtomicBool>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Wire {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let wire = Self { address, held: Arc::default(), refuses: Arc::default(), open: Arc::default() };
-        let server = bed().server().trim_start_matches("https://").to_owned();
-        let (held, refuses, open) = (wire.held.clone(), wire.refuses.clone(), wire.open.clone());
-        std::thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let far = TcpStream::connect(&server);
-                let (false, Ok(far)) = (refuses.load(Ordering::SeqCst), far) else { continue };
-                open.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
-                for (from, to) in [(near.try_clone(), far.try_clone()), (Ok(far), Ok(near))] {
-                    let held = held.clone();
-                    std::thread::spawn(move || carry(from.unwrap(), to.unwrap(), &held));
-                }
-            }
-        });
-        wire
-    }
-
-    /// Cuts every connection; new ones are taken.
-    fn cut(&self) {
-        for stream in self.open.lock().unwrap().drain(..) {
-            _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Cuts every connection and takes no new one until told otherwise.
-    fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::SeqCst);
-        self.cut();
-    }
-
-    /// Lets nothing pass any more, without a word.
-    fn hold(&self) {
-        self.held.store(true, Ordering::SeqCst);
-    }
-
-    /// Has the site's daemon reach its cluster over this wire.
-    fn put_before(&self, site: &Site) {
-        let text = std::fs::read_to_string(&bed().kubeconfig).unwrap();
-        site.write_secret("kubeconfig", &text.replace(&bed().server(), &format!("https://{}", self.address)));
-    }
-}
-
-fn carry(mut from: TcpStream, mut to: TcpStream, held: &AtomicBool) {
-    let mut buffer = [0; 16 * 1024];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        while held.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        if to.write_all(&buffer[..count]).is_err() {
-            break;
-        }
-    }
-    _ = to.shutdown(Shutdown::Both);
-}
+use crate::bed::{self, Fault, Proxy, Site, Wire, bed, until};
 
 fn site(name: &str, verify: &str) -> Site {
     bed::site(name).environments(&["local"]).verify(verify).create()
@@ -89,7 +18,7 @@ fn a_watch_that_is_cut_again_and_again_goes_on_where_it_was() {
     site.push_image("local", "test-app", "1.1.0");
     let daemon = site.promoted().start();
     let verdict = until(|| {
-        wire.cut();
+        wire.jerk();
         std::thread::sleep(Duration::from_secs(2));
         site.verdicts().into_iter().find(|verdict| verdict["tag"] == "1.1.0")
     });
@@ -107,10 +36,10 @@ fn an_outage_of_the_api_server_is_waited_out() {
     site.push_image("local", "test-app", "1.1.0-bad-slow");
     let daemon = site.promoted().start();
     daemon.wait_log("\"rolling out\"");
-    wire.refuse(true);
+    wire.cut();
     daemon.wait_log("can't be reached");
     site.wait_rolled_out("local", "test-app", "1.1.0-bad-slow");
-    wire.refuse(false);
+    wire.mend();
     let verdict = site.wait_verdict("test-app", "local", "1.1.0-bad-slow");
     daemon.stop();
     assert_eq!(verdict["verdict"], "verified", "{verdict}");
@@ -131,6 +60,58 @@ fn an_api_server_that_hangs_takes_no_version_back() {
     daemon.stop();
     assert_eq!(verdict["verdict"], "unknown", "{verdict}");
     assert_eq!(site.moves().len(), 1, "nothing was taken back");
+}
+
+/// The verdicts on a good and on a bad version, where the API server has that fault all the time.
+fn verdicts_with(fault: Fault, name: &str) -> [Value; 2] {
+    let site = site(name, "{timeout: 60s, stableFor: 1s}");
+    site.once().expect_code(0);
+    let proxy = Proxy::new(fault);
+    proxy.put_before(&site);
+    let daemon = site.promoted().start();
+    let verdicts = ["1.1.0", "1.2.0-bad-pull"].map(|tag| {
+        let before = proxy.shown();
+        site.push_image("local", "test-app", tag);
+        let verdict = site.wait_verdict("test-app", "local", tag);
+        assert!(proxy.shown() > before, "the daemon has not met the fault: {verdict}");
+        verdict
+    });
+    site.wait_commit(|commit| commit.subject == "test-app: local 1.2.0-bad-pull → 1.1.0", "takes it back");
+    daemon.stop();
+    verdicts
+}
+
+#[test]
+fn an_api_server_that_asks_to_be_left_alone_delays_a_verdict_and_changes_none() {
+    let [good, bad] = verdicts_with(Fault::Busy, "busy");
+    assert_eq!((&good["verdict"], &bad["verdict"]), (&"verified".into(), &"failed".into()), "{good} {bad}");
+}
+
+#[test]
+fn a_watch_that_the_api_server_has_forgotten_is_listed_anew() {
+    for (fault, name) in [(Fault::Gone, "gone"), (Fault::Expired, "expired")] {
+        let [good, bad] = verdicts_with(fault, name);
+        assert_eq!(
+            (&good["verdict"], &bad["verdict"]),
+            (&"verified".into(), &"failed".into()),
+            "{fault:?}: {good} {bad}"
+        );
+    }
+}
+
+#[test]
+fn a_watch_that_is_cut_every_five_seconds_misses_nothing() {
+    let site = site("cut-watch", "{timeout: 60s, stableFor: 12s}");
+    site.once().expect_code(0);
+    let proxy = Proxy::new(Fault::Cut(Duration::from_secs(5)));
+    proxy.put_before(&site);
+    let daemon = site.promoted().start();
+    site.push_image("local", "test-app", "1.1.0");
+    let verdict = site.wait_verdict("test-app", "local", "1.1.0");
+    assert_eq!(verdict["verdict"], "verified", "{verdict}");
+    assert!(proxy.shown() >= 3, "{} watches were cut", proxy.shown());
+    proxy.set(Fault::None);
+    daemon.stop();
 }
 
 /// What the daemon needs to see in a namespace, as the chart has it.

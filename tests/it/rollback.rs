@@ -121,7 +121,8 @@ fn where_the_previous_version_fails_too_nothing_more_is_rolled_back_and_that_is_
 }
 
 #[test]
-fn two_versions_are_taken_back_within_an_hour_and_the_third_stays_for_a_person_also_after_a_restart() {
+fn two_versions_are_taken_back_within_an_hour_and_at_the_third_the_app_is_held_for_a_person_also_after_a_restart()
+ {
     let site = bed::site("flapping").environments(&["local"]).create();
     site.once().expect_code(0);
     for tag in ["1.1.0-bad-pull", "1.2.0-bad-pull"] {
@@ -135,13 +136,21 @@ fn two_versions_are_taken_back_within_an_hour_and_the_third_stays_for_a_person_a
         assert!(run.stderr.contains("a person has to look"), "{}", run.stderr);
     }
     assert_eq!(rollbacks(&site), 2);
+    let held = &site.commits()[0];
+    assert_eq!(held.subject, "test-app: local held");
+    assert_eq!(held.trailer("Promote-Actor"), "promoted");
+    let record = site.read(".promote/local/test-app.yaml");
+    assert!(record.contains("by: \"promoted\"") && record.contains("a person has to look"), "{record}");
     site.push_image("local", "test-app", "1.4.0");
     site.once();
-    assert_eq!(
-        site.wait_verdict("test-app", "local", "1.4.0")["verdict"],
-        "verified",
-        "a newer one may come"
-    );
+    assert_eq!(&site.commits()[0], held, "nothing comes by itself any more");
+    let status = site.promote(&["status"]).expect_code(0).stdout;
+    assert!(status.contains("held by promoted: 2 versions of it were taken back"), "{status}");
+
+    let release = ["release", "--environment", "local", "--app", "test-app", "--reason", "1.4.0 is mended"];
+    site.promote(&release).expect_code(0);
+    site.once();
+    assert_eq!(site.wait_verdict("test-app", "local", "1.4.0")["verdict"], "verified");
 }
 
 #[test]

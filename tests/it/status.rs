@@ -109,6 +109,45 @@ fn what_is_verified_upstream_and_waits_for_a_person_is_told_with_the_command() {
 }
 
 #[test]
+fn where_the_platform_is_suspected_it_is_told_why_nothing_is_taken_back_and_how_to_go_on() {
+    let apps = ["one", "two", "three", "four"];
+    let site = bed::site("status-platform").environments(&["local"]).apps(&apps).create();
+    let daemon = site.promoted().start();
+    for app in apps {
+        site.wait_verdict(app, "local", "1.0.0");
+    }
+    for app in apps {
+        site.push_image("local", app, "1.1.0-bad-pull");
+    }
+    let kept_back = || {
+        let mut verdicts = site.verdicts();
+        verdicts.retain(|verdict| verdict["verdict"] == "unknown");
+        (verdicts.len() >= 3).then(|| verdicts[0].clone())
+    };
+    let kept_back = bed::until(kept_back).unwrap_or_else(|| site.give_up("no verdict was kept back"));
+    let app = kept_back["app"].as_str().unwrap();
+
+    let run = site.promote(&["status", "--app", app, "-o", "json"]).expect_code(0);
+    let status: Value = serde_json::from_str(&run.stdout).unwrap();
+    let told =
+        status["rows"][0]["causes"].as_array().unwrap().iter().find(|cause| cause["kind"] == "platform");
+
+    let told = told.unwrap_or_else(|| panic!("{}", run.stdout));
+    assert!(words(told).starts_with("not taken back: too many apps of local fail together"), "{told}");
+    let undo = format!("promote rollback --environment local --app {app}");
+    assert_eq!(told["undo"], undo);
+    let (_, ready) = daemon.get("/readyz");
+    assert!(
+        ready.contains("platform of local") && ready.contains("`promote rollback` takes one back"),
+        "{ready}"
+    );
+    daemon.stop();
+    let words: Vec<&str> = undo.split_whitespace().skip(1).chain(["--wait", "committed"]).collect();
+    site.promote(&words).expect_code(0);
+    assert!(site.overlay("local", app).contains("newTag: \"1.0.0\""), "{}", site.overlay("local", app));
+}
+
+#[test]
 fn a_silent_registry_or_cluster_does_not_keep_status_waiting() {
     let site = bed::site("status-silent").environments(&["local"]).create();
     site.once().expect_code(0);

@@ -88,6 +88,26 @@ pub struct Quarantine {
     pub dry_run: bool,
 }
 
+/// An approval.
+#[derive(Debug, Clone, Args)]
+pub struct Approve {
+    /// The environment that the version may come to
+    #[arg(long, value_name = "ENV")]
+    pub environment: EnvironmentName,
+    /// The app
+    #[arg(long, value_name = "APP")]
+    pub app: AppName,
+    /// This version instead of the one that would come next
+    #[arg(long, value_name = "TAG|sha256:…", value_parser = at)]
+    pub at: Option<At>,
+    /// Why, for whoever reads the commit
+    #[arg(long, value_parser = reason)]
+    pub reason: String,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// Two environments side by side.
 #[derive(Debug, Clone, Args)]
 pub struct Diff {

@@ -6,14 +6,16 @@ use serde::Serialize;
 use crate::config::Update;
 use crate::daemon::builds;
 use crate::daemon::promotion::{self, Plan, Wish};
-use crate::model::{AppName, CommitId, EnvironmentName, Verdict};
+use crate::elect::gates::Unmet;
+use crate::model::{AppName, CommitId, EnvironmentName, Verdict, VerdictNote};
 use crate::publish::{Desired, Snapshot, version};
+use crate::rollout::platform::is_blamed;
 
 /// One thing that keeps a place as it is, or that is waited for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Cause {
-    /// `overlay`, `record`, `markers`, `hold`, `quarantine`, `person`, `build`, `released`, `verdict`, `upstream`, `candidate`
+    /// `overlay`, `record`, `markers`, `platform`, `hold`, `quarantine`, `person`, `build`, `released`, `verdict`, `upstream`, `candidate`
     /// or `now`.
     pub(super) kind: &'static str,
     /// For people.
@@ -51,15 +53,17 @@ pub(super) fn causes(
     snapshot: &Snapshot,
     (app, environment): (&AppName, &EnvironmentName),
     desired: &Desired,
-    verdict: Option<Verdict>,
+    note: Option<&VerdictNote>,
     now: Timestamp,
 ) -> Vec<Cause> {
+    let verdict = note.map(|note| note.verdict);
     let release = format!("promote release --environment {environment} --app {app} --reason …");
     let mut causes = Vec::new();
     causes.extend(desired.problem.iter().map(|words| Cause::new("overlay", words)));
     causes.extend(desired.record_problem.iter().map(|words| Cause::new("record", words)));
     causes.extend(desired.remarks.iter().map(|words| Cause::new("markers", words)));
-    causes.extend(open_verdict(snapshot, environment, desired, verdict, now));
+    let platform = platform(snapshot, app, environment, note);
+    causes.extend(platform.or_else(|| open_verdict(snapshot, environment, desired, verdict, now)));
     if let Some(hold) = &desired.record.hold {
         let held = desired.record.held(now).is_some();
         let words = if held { hold.to_string() } else { format!("not held any more: it was {hold}") };
@@ -118,6 +122,33 @@ pub(super) fn causes(
     causes
 }
 
+/// Why a version that is bad is not taken back while too many apps of its environment are.
+fn platform(
+    snapshot: &Snapshot,
+    app: &AppName,
+    environment: &EnvironmentName,
+    note: Option<&VerdictNote>,
+) -> Option<Cause> {
+    let note = note.filter(|note| matches!(note.verdict, Verdict::Failed | Verdict::Unknown))?;
+    let is_kept_back = |note: &VerdictNote| note.verdict == Verdict::Unknown && is_blamed(&note.reasons);
+    let mut standing = snapshot.desired.iter().filter(|((_, place), _)| place == environment);
+    let any = standing.any(|(place, desired)| {
+        let mut notes =
+            desired.images.keys().filter_map(|image| super::note(snapshot, place, desired, image));
+        notes.any(is_kept_back)
+    });
+    let words = format!(
+        "not taken back: too many apps of {environment} fail together, which points at what they share; mend that, and the \
+         daemon that serves {environment} judges them again every few minutes"
+    );
+    (is_kept_back(note) || (note.verdict == Verdict::Failed && any)).then(|| Cause {
+        since: Some(note.times.decided),
+        commit: Some(note.commit.clone()),
+        undo: Some(format!("promote rollback --environment {environment} --app {app}")),
+        ..Cause::new("platform", words)
+    })
+}
+
 /// What is waited for where there is no verdict yet, or none that says anything.
 fn open_verdict(
     snapshot: &Snapshot,
@@ -156,7 +187,15 @@ fn upstream(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, n
     }
     let promote = format!("promote --to {environment} --app {app}");
     match promotion::plan(snapshot, app, environment, &Wish::default(), now) {
-        Plan::Gated(reasons) => reasons.into_iter().map(|words| Cause::new("upstream", words)).collect(),
+        Plan::Gated(unmet) => {
+            let approve = format!("promote approve --environment {environment} --app {app} --reason …");
+            let cause = |unmet: Unmet| Cause {
+                until: unmet.until,
+                undo: (unmet.gate == "approvals").then(|| approve.clone()),
+                ..Cause::new("upstream", unmet.words)
+            };
+            unmet.into_iter().map(cause).collect()
+        }
         Plan::Go(found) => {
             let versions: Vec<String> = found.change.moves.iter().map(|step| version(&step.to)).collect();
             let versions = versions.join(", ");
@@ -170,6 +209,6 @@ fn upstream(snapshot: &Snapshot, app: &AppName, environment: &EnvironmentName, n
             }]
         }
         // What stands in the way is told by its own cause, or stands upstream.
-        Plan::Blocked(_) | Plan::AlreadyThere(..) | Plan::Unusable(_) => Vec::new(),
+        Plan::Blocked(..) | Plan::AlreadyThere(..) | Plan::Unusable(_) => Vec::new(),
     }
 }

@@ -25,7 +25,7 @@ use crate::model::{
     AppName, CommitId, Digest, EnvironmentName, Exit, ImageName, LayerNote, Source, Tag, Times, Verdict,
     VerdictNote,
 };
-use crate::publish::{Desired, Snapshot, version};
+use crate::publish::{Desired, Move, Snapshot, version};
 use crate::rollout::{Delivered, Observation};
 use crate::verify::Judgement;
 
@@ -118,11 +118,14 @@ async fn newer(context: &Context, snapshot: &Snapshot, what: &args::Status) -> V
     let cause = |(place, candidate): (Place, Candidate)| {
         let desired = snapshot.desired.get(&place)?;
         let held = desired.record.held(now).is_some();
+        let named =
+            |moves: &[Move]| moves.iter().map(|step| version(&step.to)).collect::<Vec<_>>().join(", ");
         let cause = match candidate {
-            Candidate::Elected(versions) if held => {
-                Cause::new("candidate", format!("{versions} waits for the hold to end"))
+            Candidate::Elected(moves) if held => {
+                Cause::new("candidate", format!("{} waits for the hold to end", named(&moves)))
             }
-            Candidate::Elected(versions) => {
+            Candidate::Elected(moves) => {
+                let versions = named(&moves);
                 let words = format!("{versions} is elected, and committed by the daemon that serves it");
                 Cause::new("candidate", words)
             }
@@ -259,7 +262,7 @@ fn rows(snapshot: &Snapshot, place: &Place, desired: &Desired, more: &[Cause], n
         let written = desired.images.get(image).cloned().unwrap_or_default();
         let note = note(snapshot, place, desired, image);
         let verdict = note.map(|note| note.verdict);
-        let mut causes = explain::causes(snapshot, (app, environment), desired, verdict, now);
+        let mut causes = explain::causes(snapshot, (app, environment), desired, note, now);
         causes.extend_from_slice(more);
         Row {
             app: app.clone(),

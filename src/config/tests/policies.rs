@@ -114,10 +114,11 @@ fn a_platform_is_os_and_architecture() {
 #[test]
 fn a_gate_is_told_what_is_wrong() {
     assert_eq!(
-        problems(&with_environment("registry: 'a:1', gates: {minAge: 0s, maxJump: big}")),
+        problems(&with_environment("registry: 'a:1', gates: {minAge: 0s, maxJump: big, approvals: 0}")),
         [
             "4:44: environments.local.gates.minAge: too short (got \"0s\"); write it like 90s, 5m or 1h30m, at least 1s",
-            "4:57: environments.local.gates.maxJump: unknown value (got \"big\"); write major or minor or patch"
+            "4:57: environments.local.gates.maxJump: unknown value (got \"big\"); write major or minor or patch",
+            "4:73: environments.local.gates.approvals: not a number from 1 to 100 (got \"0\"); write how many people must approve, like 2"
         ]
     );
     let text = with_environment("registry: 'a:1', gates: {maxJump: minor}");

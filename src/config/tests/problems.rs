@@ -779,15 +779,15 @@ fn what_is_not_supported_yet_is_said_to_be_so() {
     );
     assert_eq!(
         problems(&with_environment(
-            "registry: 'a:1', gates: {soak: 1h, windows: {}, approvals: 1, signature: {}, provenance: {}, evidence: {}}"
+            "registry: 'a:1', gates: {soak: 1h, windows: {}, approvals: {count: 1, allowedSigners: a}, signature: {}, provenance: {}, evidence: {}}"
         )),
         [
             "4:36: environments.local.gates.soak: is not supported yet; remove it",
             "4:46: environments.local.gates.windows: is not supported yet; remove it",
-            "4:59: environments.local.gates.approvals: is not supported yet; remove it",
-            "4:73: environments.local.gates.signature: is not supported yet; remove it",
-            "4:88: environments.local.gates.provenance: is not supported yet; remove it",
-            "4:104: environments.local.gates.evidence: is not supported yet; remove it"
+            "4:81: environments.local.gates.approvals.allowedSigners: is not supported yet; remove it",
+            "4:101: environments.local.gates.signature: is not supported yet; remove it",
+            "4:116: environments.local.gates.provenance: is not supported yet; remove it",
+            "4:132: environments.local.gates.evidence: is not supported yet; remove it"
         ]
     );
     assert_eq!(

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Done, Supervisor, exit_of};
+use super::{Done, Place, Supervisor, exit_of};
 use crate::boundary;
 use crate::daemon::builds::Word;
 use crate::daemon::events::{Committed, Event as _, RolledBack, Scanned, TagMoved};
@@ -227,6 +227,11 @@ impl Supervisor {
                     Err(error) => {
                         self.end(exit_of(&error));
                         self.context.health.set("git", Some(error.to_string()));
+                        // What failed and was to be held is weighed again at the next pass.
+                        let is_of = |change: &Change, place: &Place| {
+                            (&change.app, &change.environment) == (&place.0, &place.1)
+                        };
+                        self.kept.retain(|(place, _)| !changes.iter().any(|change| is_of(change, place)));
                     }
                 }
             }

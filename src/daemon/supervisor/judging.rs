@@ -6,11 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Done, JUDGE_AGAIN, Place, Supervisor, exit_of};
+use super::{Done, JUDGE_AGAIN, Lately, Place, Supervisor, exit_of};
 use crate::boundary;
 use crate::daemon::Context;
 use crate::daemon::events::{Decided, Event as _, PlatformSuspected, Progressed};
 use crate::daemon::follow::{self, Subject};
+use crate::edit::Record;
 use crate::model::{CommitId, EnvironmentName, Exit, Verdict, VerdictNote};
 use crate::publish::{Change, PublishError};
 use crate::rollout::rollback::Circumstances;
@@ -225,7 +226,11 @@ impl Supervisor {
                 self.tasks.spawn(async move {
                     let since = Timestamp::now() - rollback::WINDOW;
                     let counted = mirror.history(since).await;
-                    let counted = counted.map(|entries| rollback::count(&entries, &place.0, &place.1, since));
+                    let (app, environment) = (&place.0, &place.1);
+                    let counted = counted.map(|entries| Lately {
+                        rollbacks: rollback::count(&entries, app, environment, since),
+                        held: rollback::was_held(&entries, app, environment, &commit),
+                    });
                     Done::Counted(place, commit, reason, counted)
                 });
             }
@@ -240,11 +245,11 @@ impl Supervisor {
         place: &Place,
         commit: &CommitId,
         reason: &str,
-        recent: Result<usize, PublishError>,
+        lately: Result<Lately, PublishError>,
     ) {
         self.taking_back.remove(place);
-        let recent = match recent {
-            Ok(recent) => recent,
+        let Lately { rollbacks, held } = match lately {
+            Ok(lately) => lately,
             // The next pass tries again.
             Err(error) => {
                 self.end(exit_of(&error));
@@ -256,10 +261,23 @@ impl Supervisor {
         if !stands || self.publishing.contains(place) {
             return;
         }
-        match self.way_back(place, reason, recent) {
+        match self.way_back(place, reason, rollbacks) {
             Some(Ok(change)) => self.publish(vec![change]),
-            Some(Err(kept)) => self.keep(place, commit, reason, &kept),
+            Some(Err(kept)) => {
+                self.keep(place, commit, reason, &kept);
+                if kept == rollback::Kept::TooOften && !held {
+                    self.hold(place, reason);
+                }
+            }
             None => {}
+        }
+    }
+
+    /// Keeps the next version from coming by itself, unless nothing comes anyway.
+    fn hold(&mut self, place: &Place, reason: &str) {
+        let held = |record: &Record| record.held(Timestamp::now()).is_some();
+        if self.snapshot.desired.get(place).is_some_and(|desired| !held(&desired.record)) {
+            self.publish(vec![rollback::hold(&place.0, &place.1, reason)]);
         }
     }
 

@@ -7,10 +7,11 @@ use git2::{Oid, Signature};
 use super::owner::{Owner, Request};
 use super::{Published, Reply};
 use crate::boundary;
+use crate::edit::Amendment;
 use crate::model::VerdictNote;
 use crate::publish::history::commit_id;
 use crate::publish::remote::{Pushed, Update};
-use crate::publish::{Outcome, PublishError, apply, message, notes, objects};
+use crate::publish::{Change, Outcome, PublishError, apply, message, notes, objects};
 
 /// How often a push may lose its race before it is given up.
 const RACES: u32 = 20;
@@ -203,7 +204,8 @@ impl Owner {
         let mut commit = None;
         if tree.id() != base.id() {
             let text = message::compose(&made);
-            let id = self.repository.commit(None, &signature, &signature, &text, &tree, &[&parent])?;
+            let author = approver(&made).unwrap_or_else(|| signature.clone());
+            let id = self.repository.commit(None, &author, &signature, &text, &tree, &[&parent])?;
             let mut new = objects::added(&self.repository, Some(&base), &tree)?;
             new.push(id);
             commit = Some(id);
@@ -285,6 +287,15 @@ struct Attempt {
     updates: Vec<Update>,
     outcomes: Vec<Vec<Outcome>>,
     commit: Option<Oid>,
+}
+
+/// The author of a commit that approves: who approved is who Git shows as that.
+fn approver(made: &[Change]) -> Option<Signature<'static>> {
+    let approves =
+        |change: &&Change| change.amendments.iter().any(|made| matches!(made, Amendment::Approve(..)));
+    let actor = made.iter().find(approves)?.actor.as_deref()?;
+    let (name, rest) = actor.rsplit_once(" <")?;
+    Signature::now(name, rest.strip_suffix('>')?).ok()
 }
 
 /// Refusals that mean "somebody is pushing at this moment", in the words of git, GitHub, GitLab and Gitea.

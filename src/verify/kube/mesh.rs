@@ -29,6 +29,11 @@ const OF_ISTIO: [(&str, &str); 4] = [
     ("ServiceEntry", "serviceentries"),
 ];
 
+/// `gateways` is Istio's kind alone.
+const GATEWAYS: &str = "gateways.gateway.networking.k8s.io";
+const OF_GATEWAY_API: [(&str, &str); 3] =
+    [("HTTPRoute", "httproutes"), ("GRPCRoute", "grpcroutes"), ("Gateway", GATEWAYS)];
+
 /// Which kinds the cluster has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Served {
@@ -65,7 +70,7 @@ impl Watches {
             kinds.extend(OF_ISTIO.map(|(kind, plural)| (ISTIO, kind, plural)));
         }
         if served.gateway_api {
-            kinds.push((GATEWAY_API, "HTTPRoute", "httproutes"));
+            kinds.extend(OF_GATEWAY_API.map(|(kind, plural)| (GATEWAY_API, kind, plural)));
         }
         // All watches are begun before the first is read, so that they list side by side.
         for namespace in &namespaces {
@@ -88,6 +93,8 @@ impl Watches {
                 match read {
                     Ok(()) => {}
                     Err(unseen @ (Unseen::Listing | Unseen::Silent(_))) => return Err(unseen),
+                    // An older Gateway API has none of these, so that there is nothing to see.
+                    Err(Unseen::NoSuchKind) if *plural == "grpcroutes" => {}
                     Err(why @ (Unseen::Forbidden(_) | Unseen::NoSuchKind)) => {
                         around.unseen.push(format!("{plural} of {namespace} are left out: {why}"));
                         complete &= *plural != "services" && *plural != "serviceentries";
@@ -125,6 +132,7 @@ fn without_version(labels: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
 
 fn resource(group_version: &str, kind: &str, plural: &str) -> ApiResource {
     let (group, version) = group_version.split_once('/').unwrap_or(("", group_version));
+    let plural = plural.split('.').next().unwrap_or(plural);
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
@@ -142,15 +150,35 @@ impl Around {
             "destinationrules" => spec(object).map(|it| _ = routing.destination_rules.insert(place, it)),
             "gateways" => spec(object).map(|it| _ = routing.gateways.insert(place, it)),
             "serviceentries" => spec(object).map(|it| _ = routing.service_entries.insert(place, it)),
-            "services" => spec::<Service>(object).map(|it| _ = routing.services.insert(place, it)),
-            "httproutes" => spec::<HttpRoute>(object).map(|it| {
-                let route = Route {
-                    object: format!("HTTPRoute {}/{}", place.0, place.1),
-                    services: it.services(&place.0),
-                    complaints: complaints(object),
-                };
-                routing.routes.push(route);
+            "services" => spec::<Service>(object).map(|it| {
+                let conditions = &object.data["status"]["conditions"];
+                let complaints = complaints(None, [conditions], &["istio.io/WaypointBound"]);
+                routing.services.insert(place, Service { complaints, ..it });
             }),
+            "httproutes" | "grpcroutes" => spec::<ApiRoute>(object).map(|it| {
+                let kind = if plural == "httproutes" { "HTTPRoute" } else { "GRPCRoute" };
+                let parents = object.data["status"]["parents"].as_array().into_iter().flatten();
+                let conditions = parents.map(|parent| &parent["conditions"]);
+                routing.routes.push(Route {
+                    object: format!("{kind} {}/{}", place.0, place.1),
+                    services: it.services(&place.0),
+                    gateways: it.gateways(&place.0),
+                    is_route: true,
+                    complaints: complaints(object.metadata.generation, conditions, &CONDITIONS),
+                });
+            }),
+            GATEWAYS => {
+                let status = &object.data["status"];
+                let listeners = status["listeners"].as_array().into_iter().flatten();
+                let conditions = listeners.map(|listener| &listener["conditions"]);
+                let conditions = std::iter::once(&status["conditions"]).chain(conditions);
+                routing.routes.push(Route {
+                    object: of_gateway_api(&place),
+                    complaints: complaints(object.metadata.generation, conditions, &CONDITIONS),
+                    ..Route::default()
+                });
+                Some(())
+            }
             _ => slice(object).map(|endpoints| routing.endpoints.extend(endpoints)),
         };
         if known.is_none() {
@@ -255,10 +283,28 @@ fn slice(object: &DynamicObject) -> Option<Vec<Endpoint>> {
     Some(slice.endpoints.into_iter().filter_map(endpoint).collect())
 }
 
+/// A Gateway of the Gateway API, which is not Istio's of the same name.
+fn of_gateway_api(place: &Place) -> String {
+    format!("Gateway {}/{} (Gateway API)", place.0, place.1)
+}
+
+/// A route of the Gateway API, of HTTP or gRPC.
 #[derive(Deserialize)]
-struct HttpRoute {
+#[serde(rename_all = "camelCase")]
+struct ApiRoute {
     #[serde(default)]
     rules: Vec<HttpRouteRule>,
+    #[serde(default)]
+    parent_refs: Vec<Parent>,
+}
+
+#[derive(Deserialize)]
+struct Parent {
+    #[serde(default)]
+    kind: Option<String>,
+    name: String,
+    #[serde(default)]
+    namespace: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -279,7 +325,16 @@ struct Backend {
     weight: Option<u32>,
 }
 
-impl HttpRoute {
+impl ApiRoute {
+    fn gateways(&self, namespace: &str) -> BTreeSet<String> {
+        let gateways =
+            self.parent_refs.iter().filter(|it| it.kind.as_deref().is_none_or(|kind| kind == "Gateway"));
+        let place = |parent: &Parent| {
+            (parent.namespace.clone().unwrap_or_else(|| namespace.to_owned()), parent.name.clone())
+        };
+        gateways.map(|parent| of_gateway_api(&place(parent))).collect()
+    }
+
     fn services(&self, namespace: &str) -> BTreeSet<Place> {
         let backends = self.rules.iter().flat_map(|rule| &rule.backend_refs);
         backends
@@ -292,16 +347,21 @@ impl HttpRoute {
     }
 }
 
-/// The conditions of a route that say no, as its gateways have written them for its present form.
-fn complaints(route: &DynamicObject) -> Vec<String> {
-    let generation = route.metadata.generation;
-    let parents = route.data["status"]["parents"].as_array().into_iter().flatten();
-    let conditions = parents.flat_map(|parent| parent["conditions"].as_array().into_iter().flatten());
+/// The conditions of the Gateway API that must not be `False`.
+const CONDITIONS: [&str; 3] = ["Accepted", "Programmed", "ResolvedRefs"];
+
+/// The conditions of those types that say no, of the object's present form where its generation tells it.
+fn complaints<'v>(
+    generation: Option<i64>,
+    conditions: impl IntoIterator<Item = &'v Value>,
+    types: &[&str],
+) -> Vec<String> {
+    let conditions = conditions.into_iter().flat_map(|list| list.as_array().into_iter().flatten());
     let text = |value: &Value, limit| printable(value.as_str().unwrap_or_default(), limit);
     conditions
         .filter(|condition| condition["status"] == "False")
-        .filter(|condition| condition["type"] == "Accepted" || condition["type"] == "ResolvedRefs")
-        .filter(|condition| condition["observedGeneration"].as_i64() == generation)
+        .filter(|condition| condition["type"].as_str().is_some_and(|it| types.contains(&it)))
+        .filter(|condition| generation.is_none() || condition["observedGeneration"].as_i64() == generation)
         .map(|it| {
             format!(
                 "{}=False {}: {}",
@@ -311,4 +371,69 @@ fn complaints(route: &DynamicObject) -> Vec<String> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn around(plural: &str, object: Value) -> Routing {
+        let mut around = Around::default();
+        around.add(plural, &serde_json::from_value(object).unwrap());
+        assert_eq!(around.unseen, [""; 0]);
+        around.routing
+    }
+
+    fn condition(kind: &str, status: &str, generation: i64) -> Value {
+        json!({"type": kind, "status": status, "reason": "R", "message": "m", "observedGeneration": generation})
+    }
+
+    #[test]
+    fn a_gateway_of_the_gateway_api_is_told_by_its_conditions_and_its_listeners() {
+        let routing = around(
+            GATEWAYS,
+            json!({"metadata": {"name": "api", "namespace": "shop", "generation": 2}, "spec": {}, "status": {
+                "conditions": [condition("Accepted", "True", 2), condition("Programmed", "False", 1)],
+                "listeners": [{"name": "http", "conditions": [condition("ResolvedRefs", "False", 2)]}]}}),
+        );
+        let [gateway] = &routing.routes[..] else { panic!("{routing:?}") };
+        assert_eq!(gateway.object, "Gateway shop/api (Gateway API)");
+        assert_eq!(gateway.complaints, ["ResolvedRefs=False R: m"], "what an older form was is over");
+        assert!(!gateway.is_route);
+    }
+
+    #[test]
+    fn a_route_of_grpc_hangs_on_its_gateways_and_leads_to_its_services() {
+        let routing = around(
+            "grpcroutes",
+            json!({"metadata": {"name": "web", "namespace": "shop", "generation": 1},
+                "spec": {"parentRefs": [{"name": "api"}, {"name": "web", "kind": "Service", "group": ""}],
+                    "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]},
+                "status": {"parents": [{"conditions": [condition("Accepted", "False", 1)]}]}}),
+        );
+        let [route] = &routing.routes[..] else { panic!("{routing:?}") };
+        assert_eq!(route.object, "GRPCRoute shop/web");
+        assert_eq!(route.gateways, BTreeSet::from(["Gateway shop/api (Gateway API)".to_owned()]));
+        assert_eq!(route.services, BTreeSet::from([("shop".to_owned(), "web".to_owned())]));
+        assert_eq!(route.complaints, ["Accepted=False R: m"]);
+    }
+
+    #[test]
+    fn a_service_is_told_by_its_waypoint() {
+        let service = |status: &str| {
+            let condition =
+                json!({"type": "istio.io/WaypointBound", "status": status, "reason": "R", "message": "m"});
+            let routing = around(
+                "services",
+                json!({"metadata": {"name": "web", "namespace": "shop", "generation": 1}, "spec": {"ports": []},
+                    "status": {"conditions": [condition]}}),
+            );
+            routing.services.into_values().next().unwrap().complaints
+        };
+        assert_eq!(service("True"), [""; 0]);
+        assert_eq!(service("False"), ["istio.io/WaypointBound=False R: m"]);
+    }
 }

@@ -4,6 +4,7 @@
 //! [`Before`] the change arrived. Out: an [`Answer`]. Only what came with the change can fail; what was wrong before is
 //! named beside it.
 
+mod collisions;
 pub mod injection;
 pub mod routes;
 pub mod routing;

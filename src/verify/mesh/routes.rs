@@ -5,6 +5,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::collisions;
 use super::injection::Pod;
 use super::routing::{Destination, Place, Routing, Service, VirtualService, selects, service_of};
 use crate::verify::Judgement;
@@ -14,7 +15,7 @@ use crate::verify::Judgement;
 pub struct Problem {
     /// Such as `VirtualService NAMESPACE/NAME`.
     pub object: String,
-    /// istioctl's code; empty for what an object of the Gateway API says of itself.
+    /// istioctl's code.
     pub code: &'static str,
     /// What is wrong.
     pub words: String,
@@ -26,12 +27,11 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let gap = if self.code.is_empty() { "" } else { " " };
-        write!(f, "{}{gap}{}: {}", self.code, self.object, self.words)
+        write!(f, "{} {}: {}", self.code, self.object, self.words)
     }
 }
 
-fn named(kind: &str, place: &Place) -> String {
+pub(super) fn named(kind: &str, place: &Place) -> String {
     format!("{kind} {}/{}", place.0, place.1)
 }
 
@@ -57,11 +57,23 @@ pub fn ours(routing: &Routing, pods: &[Pod]) -> BTreeSet<String> {
         object.named().chain(object.mirrored()).any(|it| is_ours(&it.host, &place.0))
     });
     let rules = routing.destination_rules.iter().filter(|(place, object)| is_ours(&object.host, &place.0));
-    let routes = routing.routes.iter().filter(|route| route.services.iter().any(|it| services.contains(it)));
+    let routes =
+        || routing.routes.iter().filter(|route| route.services.iter().any(|it| services.contains(it)));
+    let complains = |place: &Place| routing.services.get(place).is_some_and(|it| !it.complaints.is_empty());
+    let complaining = services.iter().filter(|place| complains(place));
+    let virtual_services: Vec<_> = virtual_services.collect();
+    let gateways = virtual_services.iter().flat_map(|(place, object)| {
+        let named_there = object.gateways.iter().filter(|gateway| *gateway != "mesh");
+        named_there.map(|gateway| named("Gateway", &gateway_of(gateway, &place.0)))
+    });
+    let gateways: Vec<String> = gateways.chain(routes().flat_map(|it| it.gateways.clone())).collect();
     virtual_services
+        .into_iter()
         .map(|(place, _)| named("VirtualService", place))
+        .chain(gateways)
+        .chain(complaining.map(|place| named("Service", place)))
         .chain(rules.map(|(place, _)| named("DestinationRule", place)))
-        .chain(routes.map(|route| route.object.clone()))
+        .chain(routes().map(|route| route.object.clone()))
         .collect()
 }
 
@@ -116,17 +128,32 @@ pub fn problems(routing: &Routing, pods: &[Pod]) -> Vec<Problem> {
         }
     }
     for route in &routing.routes {
-        for words in &route.complaints {
-            found.insert(Problem {
-                object: route.object.clone(),
-                code: "",
-                words: words.clone(),
-                error: true,
-                of_pods: false,
-            });
-        }
+        complaints(&route.object, &route.complaints, route.is_route, &mut found);
     }
+    for (place, service) in &routing.services {
+        complaints(&named("Service", place), &service.complaints, false, &mut found);
+    }
+    collisions::problems(routing, &mut found);
     found.into_iter().collect()
+}
+
+/// IST0171: what an object's own conditions say.
+fn complaints(object: &str, conditions: &[String], error: bool, found: &mut BTreeSet<Problem>) {
+    let complaint = |words: &String| Problem {
+        object: object.to_owned(),
+        code: "IST0171",
+        words: words.clone(),
+        error,
+        of_pods: false,
+    };
+    found.extend(conditions.iter().map(complaint));
+}
+
+/// The gateway that a `VirtualService` of that namespace means.
+fn gateway_of(gateway: &str, namespace: &str) -> Place {
+    let (named, own) = gateway.split_once('/').unwrap_or((namespace, gateway));
+    // `./NAME` is a gateway of the same namespace.
+    (if named == "." { namespace.to_owned() } else { named.to_owned() }, own.to_owned())
 }
 
 /// The service that a host means, if all services of its namespace are known.
@@ -152,13 +179,11 @@ fn gateways(
     found: &mut BTreeSet<Problem>,
 ) {
     for gateway in object.gateways.iter().filter(|gateway| *gateway != "mesh") {
-        let (namespace, own) = gateway.split_once('/').unwrap_or((&place.0, gateway));
-        // `./NAME` is a gateway of the same namespace.
-        let namespace = if namespace == "." { &place.0 } else { namespace };
-        if !routing.namespaces.contains(namespace) {
+        let meant = gateway_of(gateway, &place.0);
+        if !routing.namespaces.contains(&meant.0) {
             continue;
         }
-        let known = routing.gateways.get(&(namespace.to_owned(), own.to_owned()));
+        let known = routing.gateways.get(&meant);
         if known.is_none() {
             found.insert(Problem {
                 object: name.to_owned(),
@@ -172,7 +197,7 @@ fn gateways(
             .iter()
             .flat_map(|gateway| &gateway.servers)
             .flat_map(|server| &server.hosts)
-            .filter_map(|host| taken_for(host, namespace, &place.0))
+            .filter_map(|host| taken_for(host, &meant.0, &place.0))
             .collect();
         if !object.hosts.iter().any(|host| taken.iter().any(|taken| overlap(taken, host))) {
             found.insert(Problem {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A namespace and a name in it.
 pub type Place = (String, String);
@@ -39,6 +40,9 @@ pub struct VirtualService {
     pub hosts: Vec<String>,
     /// Where they come in: `NAMESPACE/NAME`, `NAME`, or `mesh`, which is also the default.
     pub gateways: Vec<String>,
+    /// The namespaces that it holds for: `.` for its own, `*` or nothing for all.
+    #[serde(rename = "exportTo")]
+    pub export_to: Vec<String>,
     /// Rules of HTTP.
     pub http: Vec<HttpRule>,
     /// Rules of TLS that is passed on.
@@ -51,6 +55,11 @@ pub struct VirtualService {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct HttpRule {
+    /// Its name.
+    pub name: String,
+    /// Which requests it is for; all without any.
+    #[serde(rename = "match")]
+    pub matches: Vec<Value>,
     /// Where requests go.
     pub route: Vec<Weighted>,
     /// Where copies go.
@@ -63,6 +72,9 @@ pub struct HttpRule {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Rule {
+    /// Which connections it is for; all without any.
+    #[serde(rename = "match")]
+    pub matches: Vec<Value>,
     /// Where connections go.
     pub route: Vec<Weighted>,
 }
@@ -129,6 +141,8 @@ pub struct Subset {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Gateway {
+    /// The labels of the pods that it is for.
+    pub selector: BTreeMap<String, String>,
     /// Its ports.
     pub servers: Vec<Server>,
 }
@@ -137,6 +151,10 @@ pub struct Gateway {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Server {
+    /// The port.
+    pub port: Port,
+    /// The address, where it is not every one.
+    pub bind: String,
     /// The hosts that it takes: `HOST` or `NAMESPACE/HOST`.
     pub hosts: Vec<String>,
 }
@@ -157,14 +175,21 @@ pub struct Service {
     pub selector: BTreeMap<String, String>,
     /// Its ports.
     pub ports: Vec<ServicePort>,
+    /// The conditions that are not as they should be; they do not stand in its `spec`.
+    #[serde(skip)]
+    pub complaints: Vec<String>,
 }
 
 /// A port of a Service.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct ServicePort {
     /// Its number.
     pub port: u32,
+    /// Its protocol; TCP unless given.
+    pub protocol: String,
+    /// The pods' port, by number or name.
+    pub target_port: Value,
 }
 
 /// A pod behind a service, as an `EndpointSlice` has it.
@@ -185,6 +210,10 @@ pub struct Route {
     pub object: String,
     /// The services that take a share of its requests.
     pub services: BTreeSet<Place>,
+    /// The gateways that it hangs on, by their `object`.
+    pub gateways: BTreeSet<String>,
+    /// Requests fail by its complaints; those of a gateway may only mean that it has no address yet.
+    pub is_route: bool,
     /// The conditions that are not as they should be, such as `ResolvedRefs=False BackendNotFound: …`.
     pub complaints: Vec<String>,
 }

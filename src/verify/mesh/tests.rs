@@ -275,10 +275,154 @@ fn a_route_of_the_gateway_api_that_is_refused_fails_where_it_is_new() {
     refused.routing.routes.push(Route {
         object: "HTTPRoute shop/web".to_owned(),
         services: BTreeSet::from([place("web")]),
+        gateways: BTreeSet::from(["Gateway shop/api (Gateway API)".to_owned()]),
+        is_route: true,
         complaints: vec!["ResolvedRefs=False BackendNotFound: no such service".to_owned()],
     });
-    fails_with(&later(5, &healthy(), &refused), "HTTPRoute shop/web: ResolvedRefs=False BackendNotFound");
+    fails_with(
+        &later(5, &healthy(), &refused),
+        "IST0171 HTTPRoute shop/web: ResolvedRefs=False BackendNotFound",
+    );
     assert_eq!(later(5, &refused, &refused).word(), "pass");
+}
+
+#[test]
+fn what_a_gateway_or_a_service_says_of_itself_is_named_and_fails_nothing() {
+    let mut waiting = healthy();
+    waiting.routing.routes.push(Route {
+        object: "HTTPRoute shop/web".to_owned(),
+        services: BTreeSet::from([place("web")]),
+        gateways: BTreeSet::from(["Gateway shop/api (Gateway API)".to_owned()]),
+        is_route: true,
+        ..Route::default()
+    });
+    let gateway = |name: &str| Route {
+        object: format!("Gateway shop/{name} (Gateway API)"),
+        complaints: vec!["Programmed=False AddressNotAssigned: no address yet".to_owned()],
+        ..Route::default()
+    };
+    waiting.routing.routes.extend([gateway("api"), gateway("other")]);
+    waiting.routing.services.get_mut(&place("web")).unwrap().complaints =
+        vec!["istio.io/WaypointBound=False: no such waypoint".to_owned()];
+    let answer = later(600, &healthy(), &waiting);
+    assert_eq!(answer.word(), "pass");
+    let words = answer.detail();
+    assert!(words.contains("IST0171 Gateway shop/api (Gateway API): Programmed=False"), "{words}");
+    assert!(words.contains("IST0171 Service shop/web: istio.io/WaypointBound=False"), "{words}");
+    assert!(!words.contains("shop/other"), "no route of ours hangs on it: {words}");
+}
+
+/// What is wrong with these routes, but for what is wrong with every one of them.
+fn found(snapshot: &Snapshot) -> Vec<(&'static str, String, String, bool)> {
+    let all = routes::problems(&snapshot.routing, &snapshot.pods);
+    all.into_iter().map(|it| (it.code, it.object, it.words, it.error)).collect()
+}
+
+#[test]
+fn two_routes_for_one_host_inside_the_mesh_are_in_conflict_where_both_are_seen() {
+    let mut two = healthy();
+    let mut add = |name: &str, value: serde_json::Value| {
+        two.routing.virtual_services.insert(place(name), serde_json::from_value(value).unwrap());
+    };
+    let http = json!([{"route": [{"destination": {"host": "web"}}]}]);
+    add("one", json!({"hosts": ["web"], "http": http}));
+    add("two", json!({"hosts": ["web.shop.svc.cluster.local"], "gateways": ["mesh", "web"], "http": http}));
+    add("hidden", json!({"hosts": ["web"], "exportTo": ["other"], "gateways": ["web"], "http": http}));
+    let codes: Vec<_> = found(&two).into_iter().filter(|it| it.0 == "IST0109").collect();
+    let words = |other: &str| {
+        format!("host web.shop.svc.cluster.local is also that of VirtualService shop/{other} inside the mesh")
+    };
+    assert_eq!(
+        codes,
+        [
+            ("IST0109", "VirtualService shop/one".to_owned(), words("two"), true),
+            ("IST0109", "VirtualService shop/two".to_owned(), words("one"), true)
+        ]
+    );
+    fails_with(&later(5, &healthy(), &two), "IST0109");
+    for (name, scope) in [("one", "."), ("two", "elsewhere")] {
+        two.routing.virtual_services.get_mut(&place(name)).unwrap().export_to = vec![scope.to_owned()];
+    }
+    assert!(found(&two).iter().all(|it| it.0 != "IST0109"), "no namespace sees both");
+}
+
+#[test]
+fn a_rule_that_is_never_reached_is_named() {
+    let route = json!([{"destination": {"host": "web"}}]);
+    let matches = json!([{"uri": {"prefix": "/a"}, "name": "x"}]);
+    let rules = |rules: serde_json::Value| {
+        let mut with = healthy();
+        let value = json!({"hosts": ["web.example"], "gateways": ["web"], "http": rules});
+        with.routing.virtual_services.insert(place("web"), serde_json::from_value(value).unwrap());
+        let unused = found(&with).into_iter().filter(|it| it.0 == "IST0130" && !it.3);
+        unused.map(|it| it.2).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(json!([{"match": matches, "route": route}, {"route": route}])), [""; 0]);
+    assert_eq!(
+        rules(
+            json!([{"route": route}, {"name": "late", "match": matches, "route": route}, {"route": route}])
+        ),
+        [
+            "rule #2 is never used: rule #0 before it takes everything",
+            "rule late is never used: rule #0 before it takes everything"
+        ]
+    );
+    let renamed = json!([{"uri": {"prefix": "/a"}, "name": "y"}]);
+    assert_eq!(
+        rules(json!([{"match": matches, "route": route}, {"match": renamed, "route": route}])),
+        ["rule #1 is never used: rules before it have all its matches"]
+    );
+}
+
+#[test]
+fn two_gateways_that_take_the_same_host_at_the_same_port_are_in_conflict() {
+    let gateways = |other: serde_json::Value| {
+        let mut with = healthy();
+        let own = json!({"selector": {"app": "web"}, "servers": [{"port": {"number": 80}, "hosts": ["*.example"]}]});
+        with.routing.gateways.insert(place("web"), serde_json::from_value(own).unwrap());
+        with.routing.gateways.insert(place("other"), serde_json::from_value(other).unwrap());
+        with
+    };
+    let server = |port: u32, host: &str| json!([{"port": {"number": port}, "hosts": [host]}]);
+    let twin = gateways(json!({"selector": {"app": "web"}, "servers": server(80, "*.example")}));
+    fails_with(
+        &later(5, &healthy(), &twin),
+        "IST0145 Gateway shop/web: port 80 with hosts *.example is also taken by Gateway shop/other",
+    );
+    // Not the same selector, but the same pod.
+    let same_pod = gateways(json!({"selector": {"version": "v2"}, "servers": server(80, "*.example")}));
+    assert!(found(&same_pod).iter().any(|it| it.0 == "IST0145"));
+    for apart in [
+        json!({"selector": {"app": "web"}, "servers": server(81, "*.example")}),
+        json!({"selector": {"app": "web"}, "servers": server(80, "b.example")}),
+        json!({"selector": {"app": "shop"}, "servers": server(80, "*.example")}),
+        json!({"selector": {"app": "web"},
+            "servers": [{"port": {"number": 80}, "bind": "127.0.0.1", "hosts": ["*.example"]}]}),
+    ] {
+        let apart = gateways(apart);
+        assert!(found(&apart).iter().all(|it| it.0 != "IST0145"), "{:?}", found(&apart));
+    }
+}
+
+#[test]
+fn a_port_of_a_gateway_that_its_service_has_not_is_named() {
+    let with = |port: u32, service: serde_json::Value| {
+        let mut with = healthy();
+        let gateway = json!({"selector": {"app": "web"}, "servers": [{"port": {"number": port}, "hosts": ["*.example"]}]});
+        with.routing.gateways.insert(place("web"), serde_json::from_value(gateway).unwrap());
+        with.routing.services.insert(place("web"), serde_json::from_value(service).unwrap());
+        let ports = found(&with).into_iter().filter(|it| it.0 == "IST0162" && !it.3);
+        ports.map(|it| it.2).collect::<Vec<_>>()
+    };
+    let service = json!({"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]});
+    assert_eq!(with(80, service.clone()), [""; 0]);
+    assert_eq!(with(8080, service.clone()), [""; 0]);
+    assert_eq!(with(81, service), ["no service in front of its pods has its port 81"]);
+    let udp =
+        json!({"selector": {"app": "web"}, "ports": [{"port": 80, "protocol": "UDP", "targetPort": "http"}]});
+    assert_eq!(with(80, udp), ["no service in front of its pods has its port 80"]);
+    let elsewhere = json!({"selector": {"app": "nobody"}, "ports": [{"port": 80}]});
+    assert_eq!(with(80, elsewhere), ["no service in front of its pods has its port 80"]);
 }
 
 #[test]

@@ -52,6 +52,15 @@ pub(super) fn promote(site: &Site, arguments: &[&str]) -> Run {
     run(&mut command(site, arguments))
 }
 
+/// The same, by a person whom Git knows by that name, and by an address of that name.
+pub(super) fn promote_as(site: &Site, name: &str, arguments: &[&str]) -> Run {
+    let home = site.folder().join(format!("home-of-{name}"));
+    std::fs::create_dir_all(&home).expect("a folder");
+    let config = format!("[user]\n\tname = {name}\n\temail = {name}@example.org\n");
+    std::fs::write(home.join(".gitconfig"), config).expect("a file can be written");
+    run(command(site, arguments).env("HOME", home))
+}
+
 /// The same, by a person who has the bed's kubectl.
 pub(super) fn promote_with_kubectl(site: &Site, arguments: &[&str]) -> Run {
     let folder = site.folder().join("bin");

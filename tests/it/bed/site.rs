@@ -463,6 +463,11 @@ impl Site {
         command::promote(self, arguments)
     }
 
+    /// `promote ARGUMENTS` as a person of that name.
+    pub(crate) fn promote_as(&self, name: &str, arguments: &[&str]) -> Run {
+        command::promote_as(self, name, arguments)
+    }
+
     /// `promote ARGUMENTS` as a person with kubectl on the PATH.
     pub(crate) fn promote_with_kubectl(&self, arguments: &[&str]) -> Run {
         command::promote_with_kubectl(self, arguments)

@@ -1,16 +1,18 @@
 //! A wire between a daemon and a server of the bed.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Site, bed};
 
-/// What is sent to its address reaches the server, until it is cut.
+/// What is sent to its address reaches the server, until it is cut or held.
 pub(crate) struct Wire {
     address: String,
     whole: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
@@ -24,13 +26,14 @@ impl Wire {
     pub(crate) fn to(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a port").to_string();
-        let wire = Self { address, whole: Arc::new(AtomicBool::new(true)), open: Arc::default() };
+        let whole = Arc::new(AtomicBool::new(true));
+        let wire = Self { address, whole, held: Arc::default(), open: Arc::default() };
         let server = server.to_owned();
-        let (whole, open) = (wire.whole.clone(), wire.open.clone());
+        let (whole, held, open) = (wire.whole.clone(), wire.held.clone(), wire.open.clone());
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 if whole.load(Ordering::SeqCst) {
-                    _ = join(&near, &server, &open);
+                    _ = join(&near, &server, &open, &held);
                 }
             }
         });
@@ -42,17 +45,27 @@ impl Wire {
         &self.address
     }
 
-    /// Ends every connection and takes no new one.
-    pub(crate) fn cut(&self) {
-        self.whole.store(false, Ordering::SeqCst);
+    /// Ends every connection, and takes new ones.
+    pub(crate) fn jerk(&self) {
         for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             _ = stream.shutdown(Shutdown::Both);
         }
     }
 
+    /// Ends every connection and takes no new one.
+    pub(crate) fn cut(&self) {
+        self.whole.store(false, Ordering::SeqCst);
+        self.jerk();
+    }
+
     /// Takes connections again.
     pub(crate) fn mend(&self) {
         self.whole.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets nothing pass any more, without a word.
+    pub(crate) fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
     }
 
     /// Has the site's daemon reach its cluster over this wire.
@@ -63,15 +76,30 @@ impl Wire {
 }
 
 /// Carries what comes from either side to the other, until one ends.
-fn join(near: &TcpStream, server: &str, open: &Mutex<Vec<TcpStream>>) -> io::Result<()> {
+fn join(
+    near: &TcpStream,
+    server: &str,
+    open: &Mutex<Vec<TcpStream>>,
+    held: &Arc<AtomicBool>,
+) -> io::Result<()> {
     let far = TcpStream::connect(server)?;
     for (from, to) in [(near, &far), (&far, near)] {
-        let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
+        let (from, to, held) = (from.try_clone()?, to.try_clone()?, held.clone());
         open.lock().unwrap_or_else(PoisonError::into_inner).push(from.try_clone()?);
-        std::thread::spawn(move || {
-            _ = io::copy(&mut from, &mut to);
-            _ = to.shutdown(Shutdown::Both);
-        });
+        std::thread::spawn(move || carry(from, to, &held));
     }
     Ok(())
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, held: &AtomicBool) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        while held.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    _ = to.shutdown(Shutdown::Both);
 }

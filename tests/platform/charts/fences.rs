@@ -58,6 +58,8 @@ fn apps(scope: &str) -> Vec<String> {
         "networking.istio.io/destinationrules",
         "networking.istio.io/gateways",
         "networking.istio.io/serviceentries",
+        "gateway.networking.k8s.io/gateways",
+        "gateway.networking.k8s.io/grpcroutes",
         "gateway.networking.k8s.io/httproutes",
     ];
     let rights = watched
