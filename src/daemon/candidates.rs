@@ -217,7 +217,10 @@ async fn question(
         (Ask::Tag(tag), _) => registries
             .digest(&repository, tag)
             .await
-            .map(|digest| Word::Tag(tag.clone(), digest.map_or(Known::Absent, Known::Digest))),
+            .map(|digest| {
+                digest.map_or_else(|| Known::Unusable(Known::LISTED_ALONE.to_owned()), Known::Digest)
+            })
+            .map(|known| Word::Tag(tag.clone(), known)),
         (Ask::Digest(digest), _) => registries
             .facts(&repository, digest, depth)
             .await

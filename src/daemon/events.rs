@@ -28,14 +28,15 @@ impl Event for &RegistryEvent {
             RegistryEvent::Backoff { registry, until } => {
                 let pause = until.duration_since(jiff::Timestamp::now()).as_secs_f64().max(0.0);
                 metrics.registry_backoff.with_label_values(&[registry.as_str()]).set(pause);
-                tracing::warn!(%registry, %until, "the registry asks to be left alone");
+                // Each pause is one more attempt; the state that they make is told by `Health`.
+                tracing::debug!(%registry, %until, "the registry asks to be left alone");
             }
             RegistryEvent::Answers { registry } => {
                 metrics.registry_backoff.with_label_values(&[registry.as_str()]).set(0.0);
             }
             RegistryEvent::Blocked { registry, reason } => {
                 metrics.outbound_blocked.with_label_values(&[*reason]).inc();
-                tracing::warn!(%registry, %reason, "an address that the registry named was not connected to");
+                tracing::debug!(%registry, %reason, "an address that the registry named was not connected to");
             }
             RegistryEvent::DroppedTags { repository, count } => {
                 tracing::info!(%repository, count, "tags that name no version were left out");

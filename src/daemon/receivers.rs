@@ -228,6 +228,11 @@ impl InForce {
     pub fn door(&self, name: &str) -> Option<&Arc<Door>> {
         self.doors.get(&name.parse::<ReceiverName>().ok()?)
     }
+
+    /// How many receivers there are.
+    pub fn count(&self) -> usize {
+        self.doors.len()
+    }
 }
 
 fn part(name: &ReceiverName) -> String {

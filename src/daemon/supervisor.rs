@@ -99,7 +99,9 @@ pub struct Supervisor {
     listed: HashMap<(Repository, Tag), Timestamp>,
     digests: HashMap<(Repository, Tag), Known>,
     standing: StandingTags,
-    troubles: BTreeMap<RegistryHost, Trouble>,
+    troubles: BTreeMap<RegistryHost, Trouble<Repository>>,
+    /// What could not be asked about images, by their repository.
+    unread: BTreeMap<Repository, Trouble<Ask>>,
     /// Tags that were pushed again with other content than stands in Git, and the content that was told.
     moved_tags: BTreeMap<(Repository, Tag), Digest>,
     /// Listed tags that could not be asked for at the last look.
@@ -171,6 +173,7 @@ pub async fn run(context: Shared, mode: Mode, snapshot: Arc<Snapshot>, stop: Can
         digests: HashMap::new(),
         standing: StandingTags::new(),
         troubles: BTreeMap::new(),
+        unread: BTreeMap::new(),
         moved_tags: BTreeMap::new(),
         unnamed: BTreeMap::new(),
         facts: HashMap::new(),
@@ -454,6 +457,7 @@ impl Supervisor {
             self.context.health.tell(&format!("app {app} in {environment}"), remark);
         }
         self.ask(resolve);
+        self.forget_unasked();
         if self.mode.dry_run {
             self.preview(changes, &promotions);
             return;

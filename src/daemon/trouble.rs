@@ -1,47 +1,51 @@
-//! Which of a registry's repositories could not be looked at, told as one state of the registry.
+//! What could not be asked of a registry, told as one state: of its repositories' lists, or of one repository's images.
 //!
 //! A registry that is down fails once for each of its repositories, and one repository may fail alone: in both cases that is
 //! one change of state, told once, and again only when it is over or another cause shows.
 
 use std::collections::BTreeSet;
 
-use crate::model::Repository;
-
-/// The trouble with one registry.
-#[derive(Debug, Default)]
-pub struct Trouble {
-    failing: BTreeSet<Repository>,
-    told: Option<(Repository, String)>,
+/// The trouble with one registry or repository, whose questions are told apart by `Q`.
+#[derive(Debug)]
+pub struct Trouble<Q> {
+    failing: BTreeSet<Q>,
+    told: Option<(Q, String)>,
 }
 
-impl Trouble {
-    /// A look failed.
-    pub fn failed(&mut self, repository: &Repository, reason: String) {
-        self.failing.insert(repository.clone());
+impl<Q> Default for Trouble<Q> {
+    fn default() -> Self {
+        Self { failing: BTreeSet::new(), told: None }
+    }
+}
+
+impl<Q: Ord + Clone> Trouble<Q> {
+    /// A question failed.
+    pub fn failed(&mut self, question: &Q, reason: String) {
+        self.failing.insert(question.clone());
         let is_told =
-            self.told.as_ref().is_some_and(|(about, _)| self.failing.contains(about) && about != repository);
+            self.told.as_ref().is_some_and(|(about, _)| self.failing.contains(about) && about != question);
         if !is_told {
-            self.told = Some((repository.clone(), reason));
+            self.told = Some((question.clone(), reason));
         }
     }
 
-    /// A look was answered, with whatever.
-    pub fn answered(&mut self, repository: &Repository) {
-        self.failing.remove(repository);
+    /// A question was answered, with whatever.
+    pub fn answered(&mut self, question: &Q) {
+        self.failing.remove(question);
         if self.failing.is_empty() {
             self.told = None;
         }
     }
 
-    /// Forgets the repositories that nobody looks at any more.
-    pub fn retain(&mut self, is_wanted: impl Fn(&Repository) -> bool) {
+    /// Forgets the questions that nobody asks any more.
+    pub fn retain(&mut self, is_wanted: impl Fn(&Q) -> bool) {
         self.failing.retain(is_wanted);
         if self.failing.is_empty() {
             self.told = None;
         }
     }
 
-    /// What is to be told, and how many repositories fail.
+    /// What is to be told, and how many questions fail.
     pub fn told(&self) -> (Option<&str>, usize) {
         (self.told.as_ref().map(|(_, reason)| reason.as_str()), self.failing.len())
     }
@@ -51,6 +55,7 @@ impl Trouble {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::model::Repository;
 
     fn repository(number: usize) -> Repository {
         Repository::new("localhost:1".parse().unwrap(), &format!("app-{number}")).unwrap()

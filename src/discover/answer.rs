@@ -81,6 +81,7 @@ impl Connections {
         // The address may hold a signature.
         let error = error.without_url();
         let mut reason = error.to_string();
+        let mut tls = false;
         let mut source = std::error::Error::source(&error);
         while let Some(inner) = source {
             if inner.is::<NotPublic>() {
@@ -94,13 +95,15 @@ impl Connections {
             if inner.is::<LinkLocal>() {
                 return self.blocked(registry, url, what, LINK_LOCAL);
             }
+            tls |= is_of_tls(inner);
             reason = inner.to_string();
             source = inner.source();
         }
-        DiscoverError::Unreachable {
-            registry: registry.clone(),
-            what: what.to_owned(),
-            reason: printable(&reason, 200),
+        let (registry, what, reason) = (registry.clone(), what.to_owned(), printable(&reason, 200));
+        if tls {
+            DiscoverError::Tls { registry, what, reason }
+        } else {
+            DiscoverError::Unreachable { registry, what, reason }
         }
     }
 
@@ -180,6 +183,14 @@ impl Connections {
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
+    }
+}
+
+/// Whether TLS is what failed. An `io::Error` hides what it is made of, perhaps another one, from the chain of sources.
+fn is_of_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        Some(inner) => is_of_tls(inner),
+        None => error.is::<rustls::Error>(),
     }
 }
 

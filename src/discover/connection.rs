@@ -114,7 +114,8 @@ impl Connections {
             let known = lock(&host.challenge).clone();
             let authorization = match (way, known) {
                 (Way::Registry, Some(challenge)) => {
-                    self.authorization(&host, &route, &challenge, request.access, request.what).await?
+                    let shown = self.authorization(&host, &route, &challenge, request.access, request.what);
+                    shown.await.inspect_err(|error| host.doubts(&challenge, error))?
                 }
                 _ => None,
             };

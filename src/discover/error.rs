@@ -11,9 +11,21 @@ use crate::model::RegistryHost;
 pub enum DiscoverError {
     /// No answer: name, connection, TLS, deadline, or a server error (5xx).
     #[error(
-        "can't reach {registry} for {what}: {reason}; it is asked again at the next pass, check the name, the network and --registry-endpoint"
+        "can't reach {registry} for {what}: {reason}; check the name, the network and --registry-endpoint"
     )]
     Unreachable {
+        /// The registry asked.
+        registry: RegistryHost,
+        /// What was asked for.
+        what: String,
+        /// The cause in one line.
+        reason: String,
+    },
+    /// No TLS with it: a certificate that is not trusted, or a server that speaks something else.
+    #[error(
+        "can't reach {registry} for {what}: TLS: {reason}; name its private CA by `registries: {{{registry}: {{ca: NAME}}}}` in promote.yaml, or say that it speaks plain HTTP by `insecure: true`"
+    )]
+    Tls {
         /// The registry asked.
         registry: RegistryHost,
         /// What was asked for.
@@ -144,6 +156,7 @@ impl DiscoverError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "unreachable",
+            Self::Tls { .. } => "tls",
             Self::Unauthorized { .. } => "unauthorized",
             Self::RateLimited { .. } => "rate_limited",
             Self::BackingOff { .. } => "backing_off",
@@ -158,13 +171,18 @@ impl DiscoverError {
         }
     }
 
-    /// What is wrong, in words that stay the same as long as it does.
+    /// What is wrong and when a feed asks again, in words that stay the same as long as it is wrong.
     pub fn state(&self) -> String {
         match self {
-            Self::RateLimited { registry, .. } | Self::BackingOff { registry, .. } => {
-                format!("{registry} asks to be left alone for a while, and is asked again after that")
+            Self::RateLimited { registry, status, .. } => {
+                format!(
+                    "{registry} answered {status}: it wants a pause, and is asked again when that is over"
+                )
             }
-            other => other.to_string(),
+            Self::BackingOff { registry, .. } => {
+                format!("{registry} wants a pause, and is asked again when that is over")
+            }
+            other => format!("{other}; it is asked again at the next pass"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What an image is: whether it can run at all, for which machines, and when it was built.
 
+use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -9,8 +10,10 @@ use crate::model::{Digest, Repository, printable};
 
 /// A configuration is small; the largest that is read.
 const CONFIG_LIMIT: usize = 4 * 1024 * 1024;
-/// Platforms of one index whose configurations are read.
-const PLATFORM_LIMIT: usize = 16;
+/// Platforms of one index that are looked at; no image is for more.
+const PLATFORM_LIMIT: usize = 32;
+/// How many of them at the same time.
+const AT_ONCE: usize = 4;
 
 /// The configurations of what a node can run.
 const RUNNABLE: [&str; 3] = [
@@ -26,7 +29,8 @@ const ATTACHED: [&str; 3] = ["in-toto", "cosign", "dsse"];
 pub enum Depth {
     /// Whether it is an image: the manifest.
     Kind,
-    /// For which machines: the manifest, and where that does not tell, the configuration.
+    /// For which machines: the manifest, and where that does not tell, the configuration. Of an index what is there: it may
+    /// name platforms that were not pushed yet, or never.
     Platforms,
     /// When it was built: the configuration of every platform.
     Created,
@@ -54,7 +58,8 @@ struct Configuration {
 }
 
 impl Registries {
-    /// What the image of this digest is; costs one pull for the manifest, and where `depth` needs them one for each platform.
+    /// What the image of this digest is; costs one pull for the manifest, and where `depth` needs
+    /// them one for each platform.
     pub async fn facts(
         &self,
         repository: &Repository,
@@ -71,33 +76,47 @@ impl Registries {
             }
             let children: Vec<&Descriptor> =
                 manifest.contents.children.iter().filter(|child| !is_attestation(child)).collect();
-            facts.platforms = children.iter().filter_map(|child| platform(child).cloned()).collect();
             if depth >= Depth::Platforms && !manifest.is_index() {
                 let configuration = self.configuration(repository, &manifest.contents).await?;
                 facts.created = configuration.as_ref().and_then(created);
                 facts.platforms.extend(configuration.map(|configuration| configuration.platform));
             }
-            let silent = |child: &&Descriptor| depth == Depth::Created || platform(child).is_none();
             if depth >= Depth::Platforms {
-                for child in children.into_iter().filter(silent).take(PLATFORM_LIMIT) {
-                    let manifest = match self.manifest(repository, Reference::Digest(&child.digest)).await {
-                        // An index may list platforms that were never copied here.
-                        Err(DiscoverError::NotFound { .. }) => continue,
-                        answer => answer?,
-                    };
-                    let Some(configuration) = self.configuration(repository, &manifest.contents).await?
-                    else {
-                        continue;
-                    };
-                    facts.created = facts.created.max(created(&configuration));
-                    if platform(child).is_none() {
-                        facts.platforms.push(configuration.platform);
+                let children: Vec<&Descriptor> = children.into_iter().take(PLATFORM_LIMIT).collect();
+                for some in children.chunks(AT_ONCE) {
+                    let looks = some.iter().map(|child| self.child(repository, child, depth));
+                    for (platform, created) in try_join_all(looks).await?.into_iter().flatten() {
+                        facts.platforms.push(platform);
+                        facts.created = facts.created.max(created);
                     }
                 }
             }
             Ok(facts)
         })
         .await
+    }
+
+    /// The machines that a child of an index is for and when it was built, if that is asked; none where it is not there.
+    ///
+    /// What the index says about a platform is believed, as nodes believe it: they pull by it.
+    async fn child(
+        &self,
+        repository: &Repository,
+        child: &Descriptor,
+        depth: Depth,
+    ) -> Result<Option<(Platform, Option<Timestamp>)>, DiscoverError> {
+        if let Some(named) = platform(child).filter(|_| depth < Depth::Created) {
+            // Costs no pull.
+            return Ok(self.has(repository, &child.digest).await?.then(|| (named.clone(), None)));
+        }
+        let manifest = match self.manifest(repository, Reference::Digest(&child.digest)).await {
+            Err(DiscoverError::NotFound { .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let configuration = self.configuration(repository, &manifest.contents).await?;
+        let created = configuration.as_ref().and_then(created);
+        let named = platform(child).cloned().or(configuration.map(|configuration| configuration.platform));
+        Ok(named.map(|platform| (platform, created)))
     }
 
     /// The configuration of one platform; none where it is no JSON of the right form.
@@ -120,7 +139,7 @@ fn created(configuration: &Configuration) -> Option<Timestamp> {
 
 /// The machines that an index says a child is for.
 fn platform(child: &Descriptor) -> Option<&Platform> {
-    child.platform.as_ref().filter(|platform| !platform.architecture.is_empty())
+    child.platform.as_ref().filter(|platform| !platform.os.is_empty() && !platform.architecture.is_empty())
 }
 
 /// Whether a child of an index only attests something to another one (as `BuildKit` writes it).

@@ -197,7 +197,9 @@ pub async fn run(
                     if let Some(look) = wanted.get(&repository) {
                         track.named.retain(|tag, _| look.watched.contains(tag) || look.followed.contains(tag));
                         // What could not be asked for is asked for at the next look.
-                        if watched && unnamed.is_empty() {
+                        if !unnamed.is_empty() {
+                            track.watch = None;
+                        } else if watched {
                             let wait = watch_again(look.interval, seed.hash_one(&repository));
                             track.watch = Some(Instant::now() + wait);
                         }

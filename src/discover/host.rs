@@ -91,6 +91,15 @@ impl Host {
         }
     }
 
+    /// Forgets a challenge that led to no token: what stands between here and the registry for a moment can have made it up,
+    /// and only a question without a token shows what the registry wants now.
+    pub(crate) fn doubts(&self, challenge: &Challenge, error: &DiscoverError) {
+        let mut known = lock(&self.challenge);
+        if error.until().is_none() && known.as_ref() == Some(challenge) {
+            *known = None;
+        }
+    }
+
     /// Takes note of what the registry still grants.
     pub(crate) fn grants(&self, quota: Quota) {
         *lock(&self.quota) = Some(quota);

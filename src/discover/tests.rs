@@ -294,6 +294,26 @@ async fn a_hostile_token_server_is_refused_before_anything_is_sent_to_it() {
 }
 
 #[tokio::test]
+async fn a_realm_is_believed_no_longer_than_it_is_told() {
+    let ill = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_ill = Arc::clone(&ill);
+    let stub = Stub::start(move |_| {
+        if is_ill.load(std::sync::atomic::Ordering::Relaxed) {
+            reply("401 Unauthorized", &["WWW-Authenticate: Bearer realm=\"http://localhost:1/token\""], "")
+        } else {
+            reply("200 OK", &[], r#"{"tags":["a"]}"#)
+        }
+    })
+    .await;
+    let registries = anonymous();
+    assert_eq!(registries.tags(&stub.repository(), None).await.unwrap_err().kind(), "blocked");
+
+    ill.store(false, std::sync::atomic::Ordering::Relaxed);
+
+    assert!(registries.tags(&stub.repository(), None).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_token_server_that_redirects_is_refused() {
     let stub = Stub::start(|head| {
         if head.starts_with("GET /token") {

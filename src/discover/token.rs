@@ -14,12 +14,15 @@ use super::challenge::Challenge;
 use super::connection::Connections;
 use super::credentials::{Login, Secret};
 use super::host::{Host, lock};
+use super::registry::within;
 use super::request::Access;
 use super::route::Route;
 
 const TOKEN_BODY_LIMIT: usize = 256 * 1024;
 /// The lifetime of a token that names none (distribution token specification).
 const DEFAULT_LIFETIME: u64 = 60;
+/// The whole time of one token: shorter than that of any question, so that a silent token server is told apart.
+const TOKEN_DEADLINE: Duration = Duration::from_secs(15);
 const LONGEST_LIFETIME: u64 = 24 * 60 * 60;
 
 /// The place of one token; whoever holds the lock fetches, all others wait and share.
@@ -63,8 +66,9 @@ impl Connections {
                     return Ok(Some(token.header.clone()));
                 }
                 host.not_paused()?;
-                let (header, lifetime) =
-                    Box::pin(self.fetch_token(host, route, realm, service.as_deref(), &scopes, what)).await?;
+                let asked = self.fetch_token(host, route, realm, service.as_deref(), &scopes, what);
+                let token = format!("a token for {what}");
+                let (header, lifetime) = within(TOKEN_DEADLINE, &host.name, &token, asked).await?;
                 // A tenth of the lifetime is kept back for the way and for clocks.
                 let until = Instant::now() + lifetime * 9 / 10;
                 *slot = Some(Token { header: header.clone(), until, generation });

@@ -20,6 +20,8 @@ mod splice;
 mod tree;
 
 #[cfg(test)]
+mod generate;
+#[cfg(test)]
 mod generated_tests;
 #[cfg(test)]
 mod image_tests;

@@ -66,6 +66,11 @@ pub struct Knowledge<'a> {
     pub first_seen: &'a HashMap<(Repository, Digest), Timestamp>,
 }
 
+impl Known {
+    /// What is wrong with a tag that stays [`Known::Absent`].
+    pub const LISTED_ALONE: &str = "the registry lists it and has no manifest for it";
+}
+
 impl Knowledge<'_> {
     fn of(&self, repository: &Repository, tag: &Tag) -> Known {
         self.digests.get(&(repository.clone(), tag.clone())).cloned().unwrap_or(Known::NotAsked)
@@ -163,10 +168,15 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UpToDate => f.write_str("up to date"),
-            Self::NoTags => f.write_str("the registry lists no tags; nothing is concluded from that"),
+            Self::NoTags => f.write_str(
+                "the registry lists no tags; nothing is concluded from that, and it is asked again at the next pass",
+            ),
             Self::NoMatch => f.write_str("no tag matches the policy"),
             Self::NoSuchTag(tag) => {
-                write!(f, "the registry has no tag {tag}; nothing is concluded from that")
+                write!(
+                    f,
+                    "the registry has no tag {tag}; nothing is concluded from that, and it is asked again at the next pass"
+                )
             }
             Self::TooManyToDate(count) => {
                 write!(

@@ -10,6 +10,8 @@ use crate::config::{Jump, Order};
 use crate::discover::Platform;
 
 const NOW: &str = "2026-11-21T12:00:00Z";
+const NOT_LISTED: &str =
+    "the registry has no tag latest; nothing is concluded from that, and it is asked again at the next pass";
 
 fn digest(digit: char) -> Digest {
     format!("sha256:{}", digit.to_string().repeat(64)).parse().unwrap()
@@ -162,7 +164,10 @@ fn an_entry_that_says_nothing_yet_gets_the_highest_version() {
 #[test]
 fn a_short_or_empty_list_never_moves_anything_down() {
     assert_eq!(tags(&["1.0.0"]).at("1.5.0").why(), "up to date");
-    assert_eq!(tags(&[]).at("1.5.0").why(), "the registry lists no tags; nothing is concluded from that");
+    assert_eq!(
+        tags(&[]).at("1.5.0").why(),
+        "the registry lists no tags; nothing is concluded from that, and it is asked again at the next pass"
+    );
     assert_eq!(tags(&["0.9.0"]).at("1.5.0").why(), "no tag matches the policy");
     for order in [Order::Ascending, Order::Descending] {
         let (worse, better) = if order == Order::Ascending { ("1", "2") } else { ("2", "1") };
@@ -403,10 +408,10 @@ fn a_followed_tag_stays_where_its_content_failed_or_was_taken_away() {
 #[test]
 fn a_followed_tag_that_is_not_there_is_no_reason_to_move() {
     let scene = tags(&["1.0.0"]).following("latest").at("latest");
-    assert_eq!(scene.why(), "the registry has no tag latest; nothing is concluded from that");
+    assert_eq!(scene.why(), NOT_LISTED);
     let mut scene = tags(&["latest"]).following("latest").at("latest");
     scene.digests.insert((repository(), "latest".parse().unwrap()), Known::Absent);
-    assert_eq!(scene.why(), "the registry has no tag latest; nothing is concluded from that");
+    assert_eq!(scene.why(), NOT_LISTED);
     assert_eq!(scene.behind(), 0);
 }
 

@@ -30,6 +30,22 @@ pub(super) struct Connection {
     pub(super) authorization: Option<HeaderValue>,
 }
 
+impl Connection {
+    /// Has the runtime do the work, and waits for it. A process that ends meanwhile ends the work, which is an error here:
+    /// to block on a runtime that shuts down would be a panic.
+    fn wait<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Error> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        self.runtime.spawn(async move { _ = sender.send(work.await) });
+        receiver.recv().map_err(|_| network("this process is ending"))
+    }
+
+    /// The next part of a body, and the answer that has more of it.
+    fn chunk(&self, mut response: Response) -> Result<(Option<Bytes>, Response), Error> {
+        let (chunk, response) = self.wait(async move { (response.chunk().await, response) })?;
+        Ok((chunk.map_err(|error| network(cause(error)))?, response))
+    }
+}
+
 thread_local! {
     /// libgit2 makes transports from an address alone; the thread that owns the mirror says here how to connect.
     static CONNECTION: RefCell<Option<Connection>> = const { RefCell::new(None) };
@@ -125,7 +141,7 @@ fn send(connection: &Connection, request: reqwest::RequestBuilder) -> Result<Res
         None => request,
     };
     // The deadline's timer is made when `send` is called, which must be within the runtime.
-    let answer = connection.runtime.block_on(async { request.timeout(REQUEST_DEADLINE).send().await });
+    let answer = connection.wait(async { request.timeout(REQUEST_DEADLINE).send().await })?;
     answer.map_err(|error| network(cause(error)))
 }
 
@@ -143,9 +159,10 @@ fn advertisement(
     let mut response = send(connection, request)?;
     expect(&response, &format!("application/x-{service}-advertisement"))?;
     let mut body = Vec::new();
-    while let Some(chunk) =
-        connection.runtime.block_on(response.chunk()).map_err(|error| network(cause(error)))?
-    {
+    loop {
+        let (chunk, rest) = connection.chunk(response)?;
+        response = rest;
+        let Some(chunk) = chunk else { break };
         if body.len() + chunk.len() > LARGEST_ADVERTISEMENT {
             return Err(network(format!(
                 "the list of references is larger than {LARGEST_ADVERTISEMENT} bytes"
@@ -191,32 +208,34 @@ impl Exchange {
         Self { connection, url, service, request: Vec::new(), response: None, chunk: Bytes::new() }
     }
 
-    fn response(&mut self) -> Result<&mut Response, Error> {
-        if self.response.is_none() {
-            let body = std::mem::take(&mut self.request);
-            let request = self
-                .connection
-                .client
-                .post(&self.url)
-                .header(CONTENT_TYPE, format!("application/x-{}-request", self.service))
-                .body(body);
-            let response = send(&self.connection, request)?;
-            if self.service == "git-receive-pack" {
-                crate::boundary::reached("push-sent");
-            }
-            expect(&response, &format!("application/x-{}-result", self.service))?;
-            self.response = Some(response);
+    /// The answer, which is asked for when it is first read from.
+    fn response(&mut self) -> Result<Response, Error> {
+        if let Some(response) = self.response.take() {
+            return Ok(response);
         }
-        self.response.as_mut().ok_or_else(|| network("no answer"))
+        let body = std::mem::take(&mut self.request);
+        let request = self
+            .connection
+            .client
+            .post(&self.url)
+            .header(CONTENT_TYPE, format!("application/x-{}-request", self.service))
+            .body(body);
+        let response = send(&self.connection, request)?;
+        if self.service == "git-receive-pack" {
+            crate::boundary::reached("push-sent");
+        }
+        expect(&response, &format!("application/x-{}-result", self.service))?;
+        Ok(response)
     }
 }
 
 impl Read for Exchange {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            let runtime = self.connection.runtime.clone();
             let response = self.response().map_err(io::Error::other)?;
-            match runtime.block_on(response.chunk()).map_err(|error| io::Error::other(cause(error)))? {
+            let (chunk, rest) = self.connection.chunk(response).map_err(io::Error::other)?;
+            self.response = Some(rest);
+            match chunk {
                 Some(chunk) => self.chunk = chunk,
                 None => return Ok(0),
             }

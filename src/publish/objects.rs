@@ -77,8 +77,11 @@ impl<'r> Files<'r> {
                 tree = known.clone();
                 continue;
             }
-            let entry = tree.get_name(part).map(|entry| (entry.kind(), entry.id()));
-            let Some((kind, id)) = entry else { return Ok(None) };
+            let entry = tree.get_name(part).map(|entry| (entry.kind(), entry.filemode(), entry.id()));
+            let Some((kind, mode, id)) = entry else { return Ok(None) };
+            if mode == i32::from(FileMode::Link) {
+                return Err(linked(walked));
+            }
             if kind != Some(ObjectType::Tree) {
                 return Err(format!("{walked} is not a folder"));
             }
@@ -106,12 +109,10 @@ impl<'r> Files<'r> {
             return Ok(put.as_ref().map(|put| put.listed(path)));
         }
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let Ok(Some(folder)) = self.folder(folder) else { return Ok(None) };
+        let Some(folder) = self.folder(folder)? else { return Ok(None) };
         let Some(entry) = folder.get_name(name) else { return Ok(None) };
         if entry.filemode() == i32::from(FileMode::Link) {
-            return Err(format!(
-                "{path} is a symbolic link, which is not followed; put the file itself there"
-            ));
+            return Err(linked(path));
         }
         if entry.kind() != Some(ObjectType::Blob) {
             return Err(format!("{path} is not a file"));
@@ -244,4 +245,8 @@ pub(super) fn files(tree: &Tree<'_>) -> Result<Vec<(String, Oid)>, git2::Error> 
         TreeWalkResult::Ok
     })?;
     Ok(found)
+}
+
+fn linked(path: &str) -> String {
+    format!("{path} is a symbolic link, which is not followed; put what it leads to there")
 }

@@ -119,7 +119,7 @@ impl Desk {
             self.receivers.judge(door, &claim, &[]).await.map_err(refused)?;
             door.admit().map_err(throttled)?;
         }
-        let body = self.room.read(headers, body).await.map_err(no_body)?;
+        let body = self.room.read(door.name(), in_force.count(), headers, body).await.map_err(no_body)?;
         if later {
             self.receivers.judge(door, &claim, &body.bytes).await.map_err(refused)?;
             door.admit().map_err(throttled)?;

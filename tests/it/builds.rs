@@ -281,6 +281,64 @@ fn where_the_kernel_allows_no_watch_changes_are_looked_for() {
 }
 
 #[test]
+fn after_more_events_than_the_kernel_keeps_everything_is_looked_at_and_watched_again() {
+    let (site, workshop) = local("overflow", COMMAND);
+    workshop.write(".gitignore", "*.log\n");
+    for name in ["src/a.log", "src/b.log", "src/inner/part"] {
+        workshop.write(name, "");
+    }
+    let daemon = site.promoted().allow_builds(&workshop).start();
+    wait_build(&site, 1);
+    let most: usize =
+        std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    let built = |count: usize| {
+        let began = std::time::Instant::now();
+        until(|| (workshop.runs() >= count).then_some(()))
+            .unwrap_or_else(|| site.give_up(&format!("there was no build {count}")));
+        // Without a word from the kernel it would be a minute.
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    };
+
+    // Events of one file after the other, which the kernel can't put together; the folder is replaced when there is no room left.
+    daemon.signal("STOP");
+    for number in 0..most {
+        workshop.write(["src/a.log", "src/b.log"][number % 2], number.to_string());
+    }
+    std::fs::rename(workshop.path().join("src/inner"), site.folder().join("old")).unwrap();
+    workshop.write("src/inner/part", "two");
+    daemon.signal("CONT");
+    built(2);
+    settle();
+
+    workshop.write("src/inner/part", "three");
+
+    built(3);
+    daemon.stop();
+}
+
+#[test]
+fn builds_of_one_image_never_run_at_the_same_time() {
+    let (site, workshop) = local("one-at-a-time", "{artifact: image, watch: [src], command: [sh, slow.sh]}");
+    workshop.write(
+        "slow.sh",
+        "mkdir busy || echo twice >> overlaps\ncp src/app built\nsh build.sh\nsleep 1\nrmdir busy\n",
+    );
+    let daemon = site.promoted().allow_builds(&workshop).start();
+
+    for number in 0..40 {
+        workshop.write("src/app", format!("{} {number}", site.name()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    let last = || (workshop.read("built") == workshop.read("src/app")).then_some(());
+    until(last).unwrap_or_else(|| site.give_up("what was saved last was not built"));
+    settle();
+    assert_eq!(workshop.read("overlaps"), "");
+    assert!((2..=8).contains(&workshop.runs()), "{} builds of what was saved 40 times", workshop.runs());
+    daemon.stop();
+}
+
+#[test]
 fn a_link_out_of_the_allowed_folder_is_refused() {
     let (site, workshop) = local("outside", ARTIFACT);
     workshop.write_layout("../elsewhere", site.name());

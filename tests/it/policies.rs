@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::bed::{self, Daemon, Site, until};
+use serde_json::{Value, json};
+
+use crate::bed::{self, Daemon, Registry, Release, Site, until};
 use crate::metrics_and_health::sum;
 
 /// The policy of every site at its beginning.
@@ -121,6 +123,62 @@ fn a_version_that_gets_its_other_platform_later_is_elected_then() {
 
     site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "elects what is whole now");
     daemon.stop();
+}
+
+/// A site whose registry takes an index whatever it names, and that index under `1.1.0`: its first child is there, and what
+/// follows is as `others` makes it of that child.
+fn indexed(name: &str, platforms: &str, others: impl Fn(Value) -> Vec<Value>) -> (Site, Registry) {
+    let site = site(name, "1.0.0", &format!("{SEMVER}, platforms: [{platforms}]"));
+    let sparse = "validation: {manifests: {indexes: {platforms: none}}}";
+    let registry = Registry::start(&site, Release::Newest, sparse);
+    let index = "application/vnd.oci.image.index.v1+json";
+    let child = registry.push_image("test-app", "child");
+    let child =
+        json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": child, "size": 500});
+    let index = json!({"schemaVersion": 2, "mediaType": index, "manifests": others(child)});
+    registry.push_manifest("test-app", &index, "1.1.0");
+    site.write_config(|text| text.replace(&site.registry("local"), &registry.base()));
+    (site, registry)
+}
+
+fn named(mut child: Value, architecture: &str) -> Value {
+    child["platform"] = json!({"os": "linux", "architecture": architecture});
+    child
+}
+
+#[test]
+fn a_platform_that_an_index_names_and_the_registry_does_not_have_is_not_there() {
+    let (site, registry) = indexed("sparse", "linux/amd64, linux/arm64", |child| {
+        let mut absent = named(child.clone(), "arm64");
+        absent["digest"] = format!("sha256:{}", "0".repeat(64)).into();
+        vec![named(child, "amd64"), absent]
+    });
+    let daemon = site.promoted().start();
+    told(&daemon, &site, "1.1.0 is not there for linux/arm64");
+    assert!(site.moves().is_empty());
+    daemon.stop();
+    drop(registry);
+}
+
+#[test]
+fn where_an_index_does_not_say_for_which_machines_an_image_is_its_configuration_does() {
+    let silent = |mut child: Value| {
+        child["platform"] = json!({"os": "", "architecture": "amd64"});
+        vec![child]
+    };
+    for (number, index) in
+        [&(|child: Value| vec![child]) as &dyn Fn(Value) -> Vec<Value>, &silent].into_iter().enumerate()
+    {
+        let (site, _registry) = indexed(&format!("unsaid-{number}"), "linux/amd64", index);
+        let daemon = site.promoted().start();
+        site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "elects it");
+        daemon.stop();
+
+        let (site, _registry) = indexed(&format!("unsaid-other-{number}"), "linux/arm64", index);
+        let daemon = site.promoted().start();
+        told(&daemon, &site, "1.1.0 is not there for linux/arm64");
+        daemon.stop();
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Registries of every kind are read completely, politely, and with the credentials that are theirs.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +10,7 @@ use promote::model::{Repository, Tag};
 use promote::transfer::{self, Progress};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::bed::{self, Registry, Release, Site, until};
+use crate::bed::{self, Between, Registry, Release, Site, until};
 
 fn local(name: &str) -> Site {
     bed::site(name).environments(&["local"]).create()
@@ -78,7 +77,8 @@ fn a_registry_with_a_private_ca_is_trusted_by_that_ca_alone_and_its_file_is_read
     site.write_secret("registry-ca.crt", "no certificate");
     refused(&[&file, "no certificate in it"]);
     site.write_secret("registry-ca.crt", &other.certificate);
-    refused(&[&format!("can't reach {}", tls.host()), "certificate"]);
+    let private = format!("{{{}: {{ca: NAME}}}}", tls.host());
+    refused(&[&format!("can't reach {}", tls.host()), "certificate", &private]);
     assert!(site.moves().is_empty());
 
     let daemon = site.promoted().start();
@@ -87,6 +87,20 @@ fn a_registry_with_a_private_ca_is_trusted_by_that_ca_alone_and_its_file_is_read
     site.wait_commit(|commit| commit.subject == "test-app: local 1.0.0 → 1.1.0", "brings 1.1.0");
     assert!(site.overlay("local", "test-app").contains(&digest));
     daemon.stop();
+}
+
+#[test]
+fn a_registry_that_speaks_no_tls_where_it_is_spoken_to_in_tls_is_told_with_what_to_write() {
+    let site = local("no-tls");
+    let clear = Registry::start_in(site.folder(), Release::Debian, "", "");
+    site.write_secret("registry-ca.crt", &Authority::new("ours").certificate);
+    use_registry(&site, clear.host(), &format!("registries:\n  {}: {{ca: registry-ca.crt}}\n", clear.host()));
+
+    let run = site.once().expect_code(8);
+
+    for words in [&format!("can't reach {}", clear.host()), "TLS: ", "`insecure: true`", "asked again"] {
+        assert!(run.stderr.contains(words), "{words:?} was not said:\n{}", run.stderr);
+    }
 }
 
 // --- Amazon ECR ---
@@ -305,43 +319,33 @@ fn a_repository_whose_last_tag_was_deleted_or_that_never_was_is_no_short_list() 
     }
 }
 
-// --- Hostile registries ---
-
 #[test]
-fn a_list_without_end_is_given_up_and_costs_no_memory_and_no_commit() {
-    let site = local("endless");
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                _ = stream.read(&mut [0; 4096]);
-                _ = stream.write_all(
-                    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{\"tags\":[\"1\r\n",
-                );
-                let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-                while stream.write_all(chunk.as_bytes()).is_ok() {}
-            });
-        }
-    });
+fn a_new_digest_is_pulled_once_whatever_its_tags_and_however_often_it_is_looked_at() {
+    let site = local("pulls");
+    let registry = Between::before(&bed::bed().registries["local"]);
+    let old = site.registry("local");
+    let host = old.split('/').next().unwrap();
+    site.write_config(|text| text.replace(&old, &old.replace(host, registry.host())));
     let daemon = site.promoted().start();
-    site.wait_verdict("test-app", "local", "1.0.0");
-    let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().to_owned();
-        line.trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
-    };
-    let before = resident();
-    use_registry(&site, &address, "");
+    daemon.wait_log("started");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    registry.falls_ill(|_| None);
 
-    let line = daemon.wait_log("nothing is concluded from it");
-
-    assert!(line.contains("more than 16777216 bytes") && line.contains(&address), "{line}");
+    let first = site.push_image("local", "test-app", "1.1.0");
+    site.wait_verdict("test-app", "local", "1.1.0");
+    // The same image by another name is a new version, and nothing new to pull.
+    site.push_image_with("local", "test-app", "1.2.0", "1.1.0");
+    site.wait_verdict("test-app", "local", "1.2.0");
     std::thread::sleep(std::time::Duration::from_secs(3));
-    assert!(resident() <= before + 64, "{before} MiB became {} MiB", resident());
-    assert!(site.moves().is_empty());
-    let log = daemon.stop();
-    assert_eq!(log.lines().filter(|line| line.contains("nothing is concluded")).count(), 1, "{log}");
+
+    let asked = registry.asked();
+    let count = |start: &str| asked.iter().filter(|head| head.starts_with(start)).count();
+    let path = format!("/v2/{}/test-app/manifests", site.name());
+    // What a node may report is asked for when pods are judged.
+    assert!(count(&format!("GET {path}/{first}")) <= 2, "{asked:#?}");
+    assert_eq!(count(&format!("GET {path}/1.")), 0, "{asked:#?}");
+    assert_eq!(count(&format!("HEAD {path}/1.1.0")), 2, "once to elect it, once since it stands in Git");
+    daemon.stop();
 }
 
 // --- Credential helpers ---

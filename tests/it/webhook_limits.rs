@@ -235,3 +235,38 @@ fn a_flood_of_forged_messages_leaves_the_real_sender_alone() {
     until(|| (counted(&daemon, "ci", "unauthorized") == 2000).then_some(())).expect("all are counted");
     daemon.stop();
 }
+
+#[test]
+fn large_forged_messages_for_one_receiver_leave_the_others_their_room() {
+    let (_site, daemon) = hooked("room", &format!("{CI}  other: {{type: generic-hmac, secret: hook}}\n"));
+    let before = memory(&daemon);
+    let large =
+        format!("{{\"repository\": \"nobody/looks-at-this\", \"more\": \"{}\"}}", "x".repeat(900_000));
+    let post = |receiver: &str| {
+        let proof = format!("sha256={}", signature(large.as_bytes()));
+        let path = format!("/webhooks/{receiver}");
+        daemon.request("POST", &path, &[("X-Signature", &proof)], large.as_bytes()).status
+    };
+    // None of them ends.
+    let forged: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut stream = connect(&daemon);
+            let head = format!(
+                "POST /webhooks/ci HTTP/1.1\r\nHost: a\r\nX-Signature: sha256={}\r\nContent-Length: 1000000\r\n\r\n",
+                "0".repeat(64)
+            );
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(&vec![b'x'; 500_000]);
+            stream
+        })
+        .collect();
+
+    until(|| (post("ci") == 503).then_some(())).expect("the receiver's own room is used up");
+    assert_eq!(post("other"), 202, "another receiver has its room");
+    assert_eq!(call(&daemon, "ci", "").0, 202, "a small message needs none");
+    let after = memory(&daemon);
+    assert!(after < before + 32, "{before} MiB before, {after} MiB after");
+    drop(forged);
+    until(|| (post("ci") == 202).then_some(())).expect("it is given back");
+    daemon.stop();
+}

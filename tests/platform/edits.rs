@@ -7,6 +7,12 @@ use std::process::Command;
 use promote::edit::{Written, set_image, set_markers};
 use promote::model::Image;
 
+/// The generator of the edits' own tests.
+#[allow(dead_code, reason = "those tests read more of it")]
+#[path = "../../src/edit/generate.rs"]
+mod generate;
+
+use self::generate::{Dice, file, image as generated_image, rendered as text};
 use crate::command;
 use crate::deploy::kubectl;
 use crate::manifests::{self, containers, name, templates, word};
@@ -155,4 +161,82 @@ fn every_edited_marker_renders_the_elected_reference() {
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
+}
+
+/// How many files are generated.
+const CASES: u64 = 200;
+
+/// A generated file after the edit, and what was to be written.
+fn generated(number: u64, head: &[String]) -> Option<(String, Written)> {
+    let dice = &mut Dice::of_case(number);
+    let (pieces, has_entry) = file(dice, head);
+    let (before, written) = (text(&pieces), generated_image(dice));
+    let edited = has_entry.then(|| set_image(before.as_bytes(), &"a".parse().unwrap(), &written))?;
+    let edited = edited.unwrap_or_else(|error| panic!("case {number}: {error}\n{before}"));
+    Some((edited.map_or(before, |bytes| String::from_utf8(bytes).unwrap()), written))
+}
+
+#[test]
+fn every_generated_kustomization_renders_the_elected_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "base/deployment.yaml", BASE);
+    write(folder.path(), "base/kustomization.yaml", "resources: [deployment.yaml]\n");
+    let mut all = "resources:\n".to_owned();
+    let mut expected = Vec::new();
+    for number in 1..=CASES {
+        let head = ["resources: [../base]".to_owned(), format!("namePrefix: c{number}-")];
+        let (edited, written) = generated(number, &head).unwrap();
+        write(folder.path(), &format!("c{number}/kustomization.yaml"), &edited);
+        writeln!(all, "- c{number}").unwrap();
+        let (name, tag) = (written.new_name.unwrap(), written.new_tag.unwrap());
+        expected.push((format!("c{number}-x"), format!("{name}:{tag}@{}", written.digest.unwrap())));
+    }
+    write(folder.path(), "kustomization.yaml", &all);
+    let mut found = rendered(folder.path());
+    found.sort();
+    expected.sort();
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.into_iter().zip(expected) {
+        assert_eq!(found, expected);
+    }
+}
+
+/// Prints, for each file, what a reader of YAML 1.1 takes the tag of the entry `a` for.
+const READER: &str = "import json, sys, yaml
+for path in sys.argv[1:]:
+    for document in yaml.safe_load_all(open(path, encoding='utf-8', newline='')):
+        for entry in (document or {}).get('images') or []:
+            if entry.get('name') == 'a':
+                print(json.dumps(entry['newTag'], default=repr))
+";
+
+#[test]
+fn a_reader_of_yaml_1_1_takes_every_written_tag_for_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut read = Command::new(command::tools().join("venv/bin/python3"));
+    read.args(["-c", READER]);
+    let mut expected = Vec::new();
+    let mut add = |edited: &str, tag: String| {
+        let path = format!("{}.yaml", expected.len());
+        write(folder.path(), &path, edited);
+        read.arg(folder.path().join(path));
+        expected.push(serde_json::Value::from(tag));
+    };
+    for tag in TAGS {
+        for before in FILES {
+            let edited = set_image(before.as_bytes(), &"a".parse().unwrap(), &Written::from(&image(tag)));
+            add(&String::from_utf8(edited.unwrap().unwrap()).unwrap(), tag.to_owned());
+        }
+    }
+    for (edited, written) in (1..=CASES).filter_map(|number| generated(number, &[])) {
+        // This reader takes no tab before a comment, which YAML allows.
+        add(&edited.replace('\t', " "), written.new_tag.unwrap().to_string());
+    }
+    let ended = command::run(&mut read, "run `make platform`").passed();
+    let found: Vec<serde_json::Value> =
+        ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(found.len(), expected.len());
+    for (number, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        assert_eq!(found, expected, "file {number}");
+    }
 }

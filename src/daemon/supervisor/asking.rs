@@ -20,6 +20,9 @@ const ABSENT_FOLLOWED: u32 = 4;
 /// … and at the latest after this long.
 const ABSENT_LONGEST: Duration = Duration::from_mins(10);
 
+/// When what can't be read is read.
+const LATER: &str = "it is asked for again at one of the next passes";
+
 impl Supervisor {
     /// Starts to ask for what is not being asked for already: the digest first, then what the image is.
     pub(super) fn ask(&mut self, resolve: BTreeMap<(Repository, Ask), Depth>) {
@@ -77,6 +80,7 @@ impl Supervisor {
     ) {
         self.resolving.remove(&(repository.clone(), ask.clone()));
         self.answers += 1;
+        let failed = ask.clone();
         match (answer, ask) {
             (Ok(Answer::Image(digest, facts)), _) => {
                 if let Some(created) =
@@ -89,16 +93,12 @@ impl Supervisor {
                 }
                 self.facts.insert(digest, *facts);
             }
-            (Ok(Answer::Tag(known)), Ask::Tag(tag)) => {
+            (Ok(Answer::Tag(mut known)), Ask::Tag(tag)) => {
                 if let Known::Digest(digest) = &known {
                     self.seen.note(&repository, digest, Timestamp::now());
-                    let image =
-                        Image { repository: repository.clone(), tag: tag.clone(), digest: digest.clone() };
-                    if !self.unfit.contains(&image) {
-                        self.absent.remove(&(repository.clone(), tag.clone()));
-                    }
-                } else {
-                    self.ask_later(&repository, &tag);
+                } else if self.ask_later(&repository, &tag) > ABSENT_FOLLOWED {
+                    // No push takes that long between a tag and its manifest.
+                    known = Known::Unusable(format!("{}; {LATER}", Known::LISTED_ALONE));
                 }
                 self.digests.insert((repository, tag), known);
             }
@@ -109,7 +109,8 @@ impl Supervisor {
                 Ask::Tag(tag),
             ) => {
                 self.ask_later(&repository, &tag);
-                self.digests.insert((repository, tag), Known::Unusable(error.to_string()));
+                let words = format!("{error}; {LATER}");
+                self.digests.insert((repository, tag), Known::Unusable(words));
             }
             (
                 Err(error @ (DiscoverError::NotFound { .. } | DiscoverError::Garbage { .. })),
@@ -124,7 +125,8 @@ impl Supervisor {
                 self.end(Exit::Unreachable);
                 // The next pass asks again: the list counts as not seen.
                 self.tags.remove(&repository);
-                self.context.health.tell(&format!("repository {repository}"), Some(error.to_string()));
+                self.unread.entry(repository).or_default().failed(&failed, error.state());
+                self.tell_unread();
             }
         }
         self.gathering.hear(Instant::now());
@@ -133,7 +135,8 @@ impl Supervisor {
         }
     }
 
-    fn ask_later(&mut self, repository: &Repository, tag: &Tag) {
+    /// Has a tag asked for again; how often that was now.
+    fn ask_later(&mut self, repository: &Repository, tag: &Tag) -> u32 {
         let key = (repository.clone(), tag.clone());
         let (tries, next) = self.absent.entry(key).or_insert((0, Instant::now()));
         *next = Instant::now() + ABSENT.saturating_mul(1 << *tries).min(ABSENT_LONGEST);
@@ -146,6 +149,7 @@ impl Supervisor {
                 nudges.add([repository]);
             });
         }
+        tries
     }
 
     /// Forgets the digests of versions that have waited long enough: one is taken only if it is still what was first seen.

@@ -11,7 +11,7 @@ use crate::daemon::builds::Word;
 use crate::daemon::events::{Committed, Event as _, RolledBack, Scanned, TagMoved};
 use crate::daemon::trouble::Trouble;
 use crate::discover::{DiscoverError, TagList, feed};
-use crate::elect::Known;
+use crate::elect::{Ask, Known};
 use crate::model::{Digest, Exit, Image, RegistryHost, Repository, Source, Tag};
 use crate::publish::{Change, Outcome, PublishError, Published};
 
@@ -43,7 +43,7 @@ impl Supervisor {
         match result {
             Ok(list) => {
                 self.context.health.tell(&format!("repository {repository}"), None);
-                self.tell_unnamed(&repository, unnamed);
+                self.note_unnamed(&repository, unnamed);
                 let again = self.asks_again(&repository, &list);
                 let renamed = self.named(&repository, digests);
                 let changed = again || renamed || !list.unchanged || !self.tags.contains_key(&repository);
@@ -64,7 +64,7 @@ impl Supervisor {
             }
             Err(error @ (DiscoverError::NotFound { .. } | DiscoverError::Garbage { .. })) => {
                 self.end(Exit::Unreachable);
-                self.context.health.tell(&format!("repository {repository}"), Some(error.to_string()));
+                self.context.health.tell(&format!("repository {repository}"), Some(error.state()));
             }
             Err(_) => {}
         }
@@ -88,23 +88,49 @@ impl Supervisor {
         self.proceed();
     }
 
-    /// Tells which listed tags could not be asked for, and which can be again.
-    fn tell_unnamed(&mut self, repository: &Repository, unnamed: BTreeMap<Tag, DiscoverError>) {
-        let part = |tag: &Tag| format!("digest of {repository}:{tag}");
-        if unnamed.is_empty() && !self.unnamed.contains_key(repository) {
+    /// Takes note of which listed tags could not be asked for at the last look, and of which can be again.
+    fn note_unnamed(&mut self, repository: &Repository, unnamed: BTreeMap<Tag, DiscoverError>) {
+        let before = self.unnamed.remove(repository).unwrap_or_default();
+        if unnamed.is_empty() && before.is_empty() {
             return;
         }
-        for tag in self.unnamed.remove(repository).into_iter().flatten() {
-            if !unnamed.contains_key(&tag) {
-                self.context.health.tell(&part(&tag), None);
-            }
+        let trouble = self.unread.entry(repository.clone()).or_default();
+        for tag in before.into_iter().filter(|tag| !unnamed.contains_key(tag)) {
+            trouble.answered(&Ask::Tag(tag));
         }
         for (tag, error) in &unnamed {
-            self.context.health.tell(&part(tag), Some(error.state()));
+            trouble.failed(&Ask::Tag(tag.clone()), error.state());
         }
-        if !unnamed.is_empty() {
-            self.unnamed.insert(repository.clone(), unnamed.into_keys().collect());
+        self.unnamed.insert(repository.clone(), unnamed.into_keys().collect());
+        self.tell_unread();
+    }
+
+    /// Tells of which repositories images can't be asked for.
+    pub(super) fn tell_unread(&mut self) {
+        let health = &self.context.health;
+        self.unread.retain(|repository, trouble| {
+            let (told, failing) = trouble.told();
+            health.tell(&format!("images of {repository}"), told.map(str::to_owned));
+            failing > 0
+        });
+    }
+
+    /// Forgets what could not be asked and is not asked any more, after elections have said what they ask. What failed is
+    /// asked again once the next list is there.
+    pub(super) fn forget_unasked(&mut self) {
+        let (unnamed, resolving) = (&self.unnamed, &self.resolving);
+        let (listed, wanted) = (&self.tags, self.targets.borrow());
+        for (repository, trouble) in &mut self.unread {
+            let is_unnamed = |tag: &Tag| unnamed.get(repository).is_some_and(|tags| tags.contains(tag));
+            trouble.retain(|ask| {
+                wanted.contains_key(repository)
+                    && (!listed.contains_key(repository)
+                        || resolving.contains(&(repository.clone(), ask.clone()))
+                        || matches!(ask, Ask::Tag(tag) if is_unnamed(tag)))
+            });
         }
+        drop(wanted);
+        self.tell_unread();
     }
 
     /// Tells how a registry is: not usable if none of its repositories can be looked at.
@@ -127,7 +153,22 @@ impl Supervisor {
         let now = Instant::now();
         let due = self.absent.iter().filter(|((known, _), (_, next))| known == repository && *next <= now);
         let due: Vec<_> = due.map(|(key, _)| key.clone()).collect();
-        due.iter().filter(|key| self.digests.remove(*key).is_some()).count() > 0
+        let mut again = false;
+        for key in due {
+            if self.resolving.contains(&(key.0.clone(), Ask::Tag(key.1.clone()))) {
+                continue;
+            }
+            // One that was found, and read as far as was needed, is absent no more.
+            if let Some(Known::Digest(digest)) = self.digests.get(&key) {
+                let (repository, tag) = key.clone();
+                if !self.unfit.contains(&Image { repository, tag, digest: digest.clone() }) {
+                    self.absent.remove(&key);
+                    continue;
+                }
+            }
+            again |= self.digests.remove(&key).is_some();
+        }
+        again
     }
 
     /// Takes note of what tags name now, and tells those that no longer name what stands in Git. Whether a digest that
@@ -207,7 +248,9 @@ impl Supervisor {
                     Err(error) => {
                         self.end(Exit::Unreachable);
                         let part = format!("promotion of {} to {}", place.0, place.1);
-                        self.context.health.tell(&part, Some(error.to_string()));
+                        self.context
+                            .health
+                            .tell(&part, Some(format!("{error}; it is tried again after a minute")));
                         self.copy_failed.insert(place, Instant::now());
                     }
                 }

@@ -11,6 +11,7 @@
     reason = "texts are put together for people to read"
 )]
 
+mod between;
 mod cluster;
 mod command;
 mod daemon;
@@ -38,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
+pub(crate) use between::{Between, Fault, Question, Reply, Then};
 pub(crate) use command::{Promote, Run, promote_alone};
 pub(crate) use daemon::{Daemon, Promoted, free_address};
 pub(crate) use git::Commit;

@@ -92,6 +92,11 @@ http: {{addr: \"{host}\"{}{http}}}
         self.push(&format!("{}/{repository}", self.name), tag, tag)
     }
 
+    /// Pushes any manifest of the site; returns its digest.
+    pub(crate) fn push_manifest(&self, repository: &str, manifest: &serde_json::Value, tag: &str) -> String {
+        self.repository(&format!("{}/{repository}", self.name)).push_manifest(manifest, Some(tag))
+    }
+
     /// Pushes an image, whose content depends on `content`, to any repository; returns its digest.
     pub(crate) fn push(&self, name: &str, tag: &str, content: &str) -> String {
         self.repository(name).push_image(&format!("{name} {content}"), tag)
