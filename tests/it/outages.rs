@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::bed::{self, Fault, Proxy, Site, Wire, bed, until};
+use crate::bed::{self, Proxy, ServerFault, Site, Wire, bed, until};
 
 fn site(name: &str, verify: &str) -> Site {
     bed::site(name).environments(&["local"]).verify(verify).create()
@@ -63,7 +63,7 @@ fn an_api_server_that_hangs_takes_no_version_back() {
 }
 
 /// The verdicts on a good and on a bad version, where the API server has that fault all the time.
-fn verdicts_with(fault: Fault, name: &str) -> [Value; 2] {
+fn verdicts_with(fault: ServerFault, name: &str) -> [Value; 2] {
     let site = site(name, "{timeout: 60s, stableFor: 1s}");
     site.once().expect_code(0);
     let proxy = Proxy::new(fault);
@@ -83,13 +83,13 @@ fn verdicts_with(fault: Fault, name: &str) -> [Value; 2] {
 
 #[test]
 fn an_api_server_that_asks_to_be_left_alone_delays_a_verdict_and_changes_none() {
-    let [good, bad] = verdicts_with(Fault::Busy, "busy");
+    let [good, bad] = verdicts_with(ServerFault::Busy, "busy");
     assert_eq!((&good["verdict"], &bad["verdict"]), (&"verified".into(), &"failed".into()), "{good} {bad}");
 }
 
 #[test]
 fn a_watch_that_the_api_server_has_forgotten_is_listed_anew() {
-    for (fault, name) in [(Fault::Gone, "gone"), (Fault::Expired, "expired")] {
+    for (fault, name) in [(ServerFault::Gone, "gone"), (ServerFault::Expired, "expired")] {
         let [good, bad] = verdicts_with(fault, name);
         assert_eq!(
             (&good["verdict"], &bad["verdict"]),
@@ -103,14 +103,14 @@ fn a_watch_that_the_api_server_has_forgotten_is_listed_anew() {
 fn a_watch_that_is_cut_every_five_seconds_misses_nothing() {
     let site = site("cut-watch", "{timeout: 60s, stableFor: 12s}");
     site.once().expect_code(0);
-    let proxy = Proxy::new(Fault::Cut(Duration::from_secs(5)));
+    let proxy = Proxy::new(ServerFault::Cut(Duration::from_secs(5)));
     proxy.put_before(&site);
     let daemon = site.promoted().start();
     site.push_image("local", "test-app", "1.1.0");
     let verdict = site.wait_verdict("test-app", "local", "1.1.0");
     assert_eq!(verdict["verdict"], "verified", "{verdict}");
     assert!(proxy.shown() >= 3, "{} watches were cut", proxy.shown());
-    proxy.set(Fault::None);
+    proxy.set(ServerFault::None);
     daemon.stop();
 }
 

@@ -47,7 +47,7 @@ pub(crate) use http::{Answer, request};
 pub(crate) use leftovers::{Ports, processes};
 pub(crate) use mesh::{Message, mesh};
 pub(crate) use pod::Pod;
-pub(crate) use proxy::{Fault, Proxy};
+pub(crate) use proxy::{Proxy, ServerFault};
 pub(crate) use recipe::{ROUTE, Recipe, site};
 pub(crate) use registry::{Registry, Release};
 pub(crate) use site::Site;

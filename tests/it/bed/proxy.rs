@@ -11,7 +11,7 @@ use super::{Site, bed};
 
 /// What the proxy does instead of the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum ServerFault {
     /// Nothing.
     None,
     /// It refuses every other request with 429 and asks to come back in a second.
@@ -27,12 +27,12 @@ pub(crate) enum Fault {
 /// See the module.
 pub(crate) struct Proxy {
     address: String,
-    fault: Arc<Mutex<Fault>>,
+    fault: Arc<Mutex<ServerFault>>,
     shown: Arc<AtomicUsize>,
 }
 
 impl Proxy {
-    pub(crate) fn new(fault: Fault) -> Self {
+    pub(crate) fn new(fault: ServerFault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a port").to_string();
         let proxy = Self { address, fault: Arc::new(Mutex::new(fault)), shown: Arc::default() };
@@ -48,7 +48,7 @@ impl Proxy {
     }
 
     /// From now on it does this.
-    pub(crate) fn set(&self, fault: Fault) {
+    pub(crate) fn set(&self, fault: ServerFault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
@@ -70,7 +70,7 @@ impl Proxy {
 }
 
 /// One request; the connection ends with it.
-fn serve(mut near: TcpStream, fault: Fault, shown: &AtomicUsize) -> io::Result<()> {
+fn serve(mut near: TcpStream, fault: ServerFault, shown: &AtomicUsize) -> io::Result<()> {
     let (head, rest) = head(&mut near)?;
     let is_watch = head.lines().next().is_some_and(|line| line.contains("watch=true"));
     let status = |code: u16, reason: &str| {
@@ -80,14 +80,14 @@ fn serve(mut near: TcpStream, fault: Fault, shown: &AtomicUsize) -> io::Result<(
     };
     match fault {
         // Every other one, so that there is progress between them.
-        Fault::Busy if shown.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) => {
+        ServerFault::Busy if shown.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) => {
             return answer(near, "429 Too Many Requests\r\nRetry-After: 1", &status(429, "TooManyRequests"));
         }
-        Fault::Gone if is_watch => {
+        ServerFault::Gone if is_watch => {
             shown.fetch_add(1, Ordering::SeqCst);
             return answer(near, "410 Gone", &status(410, "Gone"));
         }
-        Fault::Expired if is_watch => {
+        ServerFault::Expired if is_watch => {
             shown.fetch_add(1, Ordering::SeqCst);
             let event = format!("{{\"type\":\"ERROR\",\"object\":{}}}\n", status(410, "Expired"));
             return answer(near, "200 OK", &event);
@@ -100,7 +100,7 @@ fn serve(mut near: TcpStream, fault: Fault, shown: &AtomicUsize) -> io::Result<(
     let (mut body, mut onwards) = (near.try_clone()?, far.try_clone()?);
     std::thread::spawn(move || io::copy(&mut body, &mut onwards));
     let ends = match fault {
-        Fault::Cut(after) if is_watch => Some(Instant::now() + after),
+        ServerFault::Cut(after) if is_watch => Some(Instant::now() + after),
         _ => None,
     };
     let mut buffer = [0; 16 * 1024];
