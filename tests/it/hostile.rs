@@ -223,7 +223,7 @@ fn slowly() -> Then {
 }
 
 fn quickly(bytes: &[u8]) -> Then {
-    Then::Repeat(bytes.repeat(0x10000 / bytes.len()), Duration::ZERO)
+    Then::Repeat(bytes.repeat((0x10000 / bytes.len()).max(1)), Duration::ZERO)
 }
 
 fn tags(names: &[String]) -> Reply {
