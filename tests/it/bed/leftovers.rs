@@ -1,7 +1,6 @@
 //! What is left of programs after their end, as the machine tells it.
 
 use std::collections::BTreeMap;
-use std::net::TcpStream;
 use std::path::Path;
 
 /// The processes that work in a folder: those whose arguments or environment name it. By number, with their arguments.
@@ -24,24 +23,18 @@ pub(crate) fn processes(folder: &Path) -> BTreeMap<u32, String> {
     found
 }
 
-/// TCP ports on loopback that some processes listen on.
+/// TCP ports on loopback that some processes listen on, each with its socket's inode: once it is free, another bed may take
+/// the same port at any moment.
 #[derive(Debug)]
-pub(crate) struct Ports(Vec<u16>);
+pub(crate) struct Ports(BTreeMap<String, u16>);
 
 impl Ports {
     /// Those of all processes that work in a folder.
     pub(crate) fn of(folder: &Path) -> Self {
         let sockets: Vec<String> = processes(folder).keys().flat_map(|pid| sockets(*pid)).collect();
-        let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp is there");
-        let ports = table.lines().skip(1).filter_map(|line| {
-            let columns: Vec<&str> = line.split_whitespace().collect();
-            // The state 0A is LISTEN; addresses are written as HEX:HEX.
-            let listens = columns.get(3) == Some(&"0A")
-                && sockets.iter().any(|it| columns.get(9) == Some(&it.as_str()));
-            let port = columns.get(1)?.rsplit_once(':')?.1;
-            listens.then(|| u16::from_str_radix(port, 16).expect("a port"))
-        });
-        Self(ports.collect())
+        let mut listening = listening();
+        listening.retain(|socket, _| sockets.contains(socket));
+        Self(listening)
     }
 
     /// How many there are.
@@ -49,10 +42,25 @@ impl Ports {
         self.0.len()
     }
 
-    /// Those that still answer.
+    /// Those that are still listened on by the same socket.
     pub(crate) fn open(&self) -> Vec<u16> {
-        self.0.iter().copied().filter(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()).collect()
+        let now = listening();
+        self.0.iter().filter(|(socket, _)| now.contains_key(*socket)).map(|(_, port)| *port).collect()
     }
+}
+
+/// The ports that are listened on, by the inode of the socket.
+fn listening() -> BTreeMap<String, u16> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("/proc/net/tcp is there");
+    let row = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        // The state 0A is LISTEN; addresses are written as HEX:HEX.
+        let listens = columns.get(3) == Some(&"0A");
+        let port = columns.get(1)?.rsplit_once(':')?.1;
+        let socket = (*columns.get(9)?).to_owned();
+        listens.then(|| (socket, u16::from_str_radix(port, 16).expect("a port")))
+    };
+    table.lines().skip(1).filter_map(row).collect()
 }
 
 /// The inodes of a process's sockets.
