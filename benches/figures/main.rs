@@ -1,6 +1,6 @@
 //! Figures on real parts: ours beside a floor (what must be done anyway) or a peer (Flux's image automation), in one run.
 //!
-//! `cargo bench --profile ci --bench figures [-- QUESTION…]`; the questions are the names of the files here. It prints a
+//! `cargo bench --profile ci --bench figures [-- QUESTION…]`; the questions are the names of the files here, and `rest`. It prints a
 //! table as soon as a question is answered, and one of all at the end, ready for the README. Nothing here fails
 //! for being slow: the machine's load is in the figures of both sides, so that only ratios should be compared.
 
@@ -34,7 +34,7 @@ use report::Report;
 /// A question's name, and what answers it.
 type Question = (&'static str, fn(&mut Report));
 
-const QUESTIONS: [Question; 13] = [
+const QUESTIONS: [Question; 14] = [
     ("push", push::answer),
     ("edit", edit::answer),
     ("latency", latency::answer),
@@ -48,6 +48,7 @@ const QUESTIONS: [Question; 13] = [
     ("elect", elect::answer),
     ("judge", judge::answer),
     ("wave", wave::answer),
+    ("rest", wave::at_rest),
 ];
 
 fn main() {

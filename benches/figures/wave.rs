@@ -22,15 +22,6 @@ const ENVIRONMENTS: [&str; 3] = ["local", "staging", "aws"];
 const IDLE: Duration = Duration::from_secs(30);
 
 pub(crate) fn answer(report: &mut Report) {
-    waves(report);
-    estate(report);
-}
-
-fn names(count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("app-{number}")).collect()
-}
-
-fn waves(report: &mut Report) {
     _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let apps = names(ALL);
@@ -101,7 +92,7 @@ fn wave(
 }
 
 /// Five hundred apps in three environments, all verified, of which none changes.
-fn estate(report: &mut Report) {
+pub(crate) fn at_rest(report: &mut Report) {
     let apps = names(APPS);
     let site = site("estate", &ENVIRONMENTS, &apps);
     let daemon = site.promoted().start();
@@ -121,6 +112,10 @@ fn estate(report: &mut Report) {
     let other = "a pass over all images each minute among it";
     report.number(&figure("CPU when nothing happens"), busy * 100.0, "% of a core", other, Some(2.0));
     daemon.stop();
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("app-{number}")).collect()
 }
 
 fn site(name: &str, environments: &[&str], apps: &[String]) -> Site {
