@@ -120,8 +120,9 @@ struct Heard {
 
 impl Changes {
     /// Listens to one more namespace, from now on.
-    pub(super) fn add(&mut self, namespace: &str, told: Arc<Told>) {
+    pub(super) fn add(&mut self, namespace: &str, told: impl FnOnce() -> Arc<Told>) {
         if !self.heard.contains_key(namespace) {
+            let told = told();
             let word = told.word.subscribe();
             let since = *word.borrow();
             self.heard.insert(namespace.to_owned(), Heard { told, since, word });

@@ -10,7 +10,7 @@ use super::*;
 /// Who looks at the workload `web`.
 fn of_web(told: &Arc<Told>) -> Changes {
     let mut changes = Changes::default();
-    changes.add("shop", told.clone());
+    changes.add("shop", || told.clone());
     changes.only(BTreeSet::from(["web".to_owned()]));
     changes
 }
@@ -51,7 +51,7 @@ async fn a_change_is_told_to_those_whom_it_concerns() {
 async fn whoever_names_nobody_hears_everything() {
     let told = Arc::new(Told::default());
     let mut all = Changes::default();
-    all.add("shop", told.clone());
+    all.add("shop", || told.clone());
     told.those(vec!["other".to_owned()]);
     assert!(hears(&mut all).await);
 }

@@ -88,7 +88,7 @@ impl Cluster {
 
     /// Has `changes` tell of what changes in a namespace, too; of what is watched in all namespaces where it is empty.
     pub fn listen(&self, changes: &mut Changes, namespace: &str) {
-        changes.add(namespace, self.changed_in(namespace));
+        changes.add(namespace, || self.changed_in(namespace));
     }
 
     fn changed_in(&self, namespace: &str) -> Arc<Told> {

@@ -180,19 +180,19 @@ impl Rollout {
 
     /// Takes a look into account.
     pub fn step(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
-        if let Some(words) = silence(seen) {
-            if seen.delivered == Delivered::Yes {
-                self.applied.get_or_insert(now);
-                self.remember(&seen.findings, now);
-            }
-            return self.hear_nothing(words, seen, now);
+        let silence = silence(seen);
+        if silence.is_none() {
+            self.give_back(now);
         }
-        self.give_back(now);
         let late = now >= self.deadline;
         let step = match &seen.delivered {
             Delivered::Yes => {
                 self.applied.get_or_insert(now);
-                return self.judge(seen, now);
+                self.remember(&seen.findings, now);
+                return match silence {
+                    Some(words) => self.hear_nothing(words, seen, now),
+                    None => self.judge(seen, now),
+                };
             }
             Delivered::Changed(words) => self.decide(Verdict::Superseded, words, seen, now),
             Delivered::Refused(words) => self.decide(Verdict::Failed, words, seen, now),
@@ -207,10 +207,11 @@ impl Rollout {
                 }
             }
             Delivered::NotYet(words) if late => self.decide(Verdict::Unknown, words, seen, now),
-            Delivered::NotYet(words) | Delivered::Blocked(words) | Delivered::Silent(words) => {
+            Delivered::NotYet(words) | Delivered::Blocked(words) => {
                 self.detail.clone_from(words);
                 Step::Wait(self.deadline)
             }
+            Delivered::Silent(words) => return self.hear_nothing(words, seen, now),
         };
         (self, step)
     }
@@ -242,7 +243,6 @@ impl Rollout {
     }
 
     fn judge(mut self, seen: &Observation, now: Timestamp) -> (Self, Step) {
-        self.remember(&seen.findings, now);
         let judgement = Judgement::all(seen.findings.iter().filter_map(Finding::judgement))
             .unwrap_or_else(|| Judgement::wait("the workloads have not been looked at yet"));
         let late = now >= self.deadline;
